@@ -58,6 +58,8 @@ class FrontEnd(enum.IntEnum):
 
     NBD = 1
     TMEM = 2
+    # In its handshake.
+    NBD_HANDSHAKE = 3
 
 
 class Endpoint(enum.IntEnum):

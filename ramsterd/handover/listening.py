@@ -20,15 +20,24 @@ class Listening:
         self.sock = sock
         self._record = record
         self._scope = trio.CancelScope()
+        self._has_ended = trio.Event()
 
     async def run(self, accept: Callable[[], Awaitable[object]]) -> None:
         """Accept until `stop_accepting`, or until cancelled."""
-        with self._scope:
-            await accept()
+        try:
+            with self._scope:
+                await accept()
+        finally:
+            self._has_ended.set()
 
-    def stop_accepting(self) -> None:
-        """New clients wait in the backlog."""
+    async def stop_accepting(self) -> None:
+        """New clients wait in the backlog once this has returned.
+
+        One that came in the same turn of the loop is still let in: its task has run by then, for
+        `accept` gives everybody a turn after each client.
+        """
         self._scope.cancel()
+        await self._has_ended.wait()
 
     def hand_over(self, parting: Parting) -> None:
         """Leave it to the next process: nothing of it is closed here."""

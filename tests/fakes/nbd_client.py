@@ -76,6 +76,10 @@ class Client:
     async def option(self, number: int, data: bytes = b"") -> Replies:
         """Return all replies to an option; the last is final."""
         await self.say_option(number, data)
+        return await self.read_option(number)
+
+    async def read_option(self, number: int) -> Replies:
+        """Return all replies to an option that was said."""
         replies: Replies = []
         while not replies or replies[-1][0] in {
             OptionReply.SERVER,

@@ -13,10 +13,12 @@ from net.errors import RemoteProtocolError
 from ramsterd.core.page import PoolId
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.handed import HandedHandshake, handshake_from, record_of_handshake
 from ramsterd.frontends.nbd.negotiation import State
 from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Errno
 from ramsterd.frontends.nbd.session import Session
 from ramsterd.frontends.nbd.transmission import Transmission
+from ramsterd.handover.document import Document, decode, encode
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.nbd_words import Handshake, Structured, parse_replies, parse_structured, request
 from tests.fakes.poisoned_pool import POISONED
@@ -118,6 +120,34 @@ def test_any_handshake_is_answered_or_ended_the_same_under_any_chunking(
     said: bytes, rng: random.Random
 ) -> None:
     assert shake(chunks(said, rng)) == shake([said])
+
+
+def shake_in_processes(parts: list[bytes]) -> tuple[str, bytes]:
+    """As `shake`, but each part comes to another process, which has the record of the one before."""
+    negotiation = Handshake([EXPORT])
+    answered = b""
+    try:
+        for part in parts:
+            answered += negotiation.hear(part)
+            if not negotiation.is_over:
+                record = record_of_handshake(HandedHandshake(negotiation.position, b""))
+                document = Document(
+                    memory_id=b"", restart_id="", paused_at_nanoseconds=0, connections=(record,)
+                )
+                (found,) = decode(encode(document)).connections
+                assert found is not None
+                negotiation = Handshake([EXPORT])
+                negotiation.take_up(handshake_from(found).position)
+    except RemoteProtocolError as error:
+        return str(error), b""
+    return negotiation.state.name, answered
+
+
+@given(said=handshakes, rng=st.randoms(use_true_random=False))
+def test_a_handshake_that_goes_through_many_processes_is_answered_the_same(
+    said: bytes, rng: random.Random
+) -> None:
+    assert shake_in_processes(chunks(said, rng)) == shake([said])
 
 
 @given(option_words=st.lists(option_words, max_size=3))

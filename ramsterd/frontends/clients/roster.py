@@ -1,4 +1,4 @@
-"""The connections of one front end that another process could go on with.
+"""The connections of one front end, all of which another process could go on with.
 
 `come_to_edges` stops all of them; `hand_over` then takes out, in one step of the loop, those that
 are at an edge.  The others end with their tasks: their clients connect again.
@@ -8,16 +8,31 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Protocol
 
-import trio
-
-from ramsterd.frontends.clients.exchange import Exchange
 from ramsterd.handover.document import ConnectionRecord
 from ramsterd.handover.parting import Parting
 
-# A handshake lasts some round trips of its client; one that is idle is of nobody who waits.
-HANDSHAKE_SECONDS: Final = 0.5
+
+class Stoppable(Protocol):
+    """A handshake, or an exchange of requests."""
+
+    def stop_receiving(self) -> None:
+        """Begin nothing any more; what is begun goes on to its end."""
+        ...
+
+    @property
+    def is_at_edge(self) -> bool:
+        """Whether another process may go on from here."""
+        ...
+
+    async def wait_at_edge(self) -> None:
+        """Wait until it is at an edge, or over, after `stop_receiving`."""
+        ...
+
+    def leave(self) -> None:
+        """Another process goes on, at an edge: nothing of this one has an effect any more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +40,7 @@ class Member:
     """One connection; `leave` returns its record, at an edge, and gives up what the record says."""
 
     sock: socket.socket
-    exchange: Exchange[Any]
+    exchange: Stoppable
     leave: Callable[[], ConnectionRecord]
 
 
@@ -35,19 +50,6 @@ class Roster:
     def __init__(self) -> None:
         self._members: dict[Member, None] = {}
         self._is_stopping = False
-        # Handshakes, and who waits for them to end.
-        self._arriving = 0
-        self._arrived = trio.lowlevel.ParkingLot()
-
-    @contextmanager
-    def arriving(self) -> Iterator[None]:
-        """A handshake is under way."""
-        self._arriving += 1
-        try:
-            yield
-        finally:
-            self._arriving -= 1
-            self._arrived.unpark_all()
 
     @contextmanager
     def present(self, member: Member) -> Iterator[None]:
@@ -65,9 +67,6 @@ class Roster:
         self._is_stopping = True
         for member in self._members:
             member.exchange.stop_receiving()
-        with trio.move_on_after(HANDSHAKE_SECONDS):
-            while self._arriving:
-                await self._arrived.park()
         while pending := [each for each in self._members if not each.exchange.is_at_edge]:
             for member in pending:
                 await member.exchange.wait_at_edge()

@@ -9,13 +9,13 @@ import trio
 
 from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
-from ramsterd.endpoints.connections import receive_some, send_all
 from ramsterd.endpoints.hangups import Hangups
 from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange, why_broken
 from ramsterd.frontends.clients.roster import Member, Roster
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
-from ramsterd.frontends.nbd.handed import Handed, record_of
+from ramsterd.frontends.nbd.handed import Handed, HandedHandshake, record_of, record_of_handshake
+from ramsterd.frontends.nbd.handshake import Handshake
 from ramsterd.frontends.nbd.negotiation import Negotiation, State
 from ramsterd.frontends.nbd.protocol import (
     DISCONNECT_SECONDS_MAX,
@@ -30,8 +30,6 @@ from ramsterd.frontends.nbd.transmission import Transmission
 from ramsterd.frontends.pager import DiskPager
 from ramsterd.handover.document import ConnectionRecord
 
-# Options are short; requests that follow them in the same receive are few.
-_HANDSHAKE_RECEIVE_BYTES: Final = 4096
 _LAST_WORDS_BYTES: Final = 64 * 1024
 _ENDS: Final = Ends(closed=End.CLOSED_EARLY, broken=End.BROKEN, garbage=End.GARBAGE)
 
@@ -118,9 +116,9 @@ class Connection:
         pager: DiskPager,
         clients: Clients,
         *,
-        handed: Handed | None = None,
+        handed: Handed | HandedHandshake | None = None,
     ) -> None:
-        """Wire it; one that was handed over goes on without a handshake."""
+        """Wire it; one that was handed over goes on where it was."""
         self._sock = sock
         self._handed = handed
         self._exports = exports
@@ -147,7 +145,12 @@ class Connection:
 
     async def _serve(self) -> Ended[End]:
         try:
-            agreed = self._take_up() or await self._negotiate()
+            handed, self._handed = self._handed, None
+            if isinstance(handed, Handed):
+                self._take_up(handed)
+                agreed: Handed | Ended[End] = handed
+            else:
+                agreed = await self._negotiate(handed)
             return agreed if isinstance(agreed, Ended) else await self._transmit(agreed)
         except RemoteProtocolError as error:
             return Ended(End.GARBAGE, str(error))
@@ -162,33 +165,24 @@ class Connection:
             self._opened = export
         return refusal
 
-    def _take_up(self) -> Handed | None:
-        handed, self._handed = self._handed, None
-        if handed is not None:
-            self._opened = handed.session.export
-            self._clients.take_up_export(self._opened)
-        return handed
+    def _take_up(self, handed: Handed) -> None:
+        self._opened = handed.session.export
+        self._clients.take_up_export(self._opened)
 
-    async def _negotiate(self) -> Handed | Ended[End]:
+    async def _negotiate(self, handed: HandedHandshake | None) -> Handed | Ended[End]:
         negotiation = Negotiation(self._exports, self._open_export)
+        handshake = Handshake(self._sock, negotiation, handed)
+        member = Member(self._sock, handshake, partial(_leave_handshake, handshake))
         try:
-            with self._clients.roster.arriving(), trio.move_on_after(HANDSHAKE_SECONDS_MAX):
-                return await self._agree(negotiation)
+            with self._clients.roster.present(member), trio.move_on_after(HANDSHAKE_SECONDS_MAX):
+                if not await handshake.run():
+                    return Ended(End.CLOSED_EARLY, "in the handshake")
+                if negotiation.state is State.ABORTED:
+                    return Ended(End.ABORTED)
+                return Handed(negotiation.session, None, negotiation.rest, b"")
             return Ended(End.TOO_SLOW, f"no export after {HANDSHAKE_SECONDS_MAX:.0f} s")
         finally:
             self._refusal = negotiation.refusal
-
-    async def _agree(self, negotiation: Negotiation) -> Handed | Ended[End]:
-        await send_all(self._sock, negotiation.greeting())
-        while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
-            data = await receive_some(self._sock, _HANDSHAKE_RECEIVE_BYTES)
-            if not data:
-                return Ended(End.CLOSED_EARLY, "in the handshake")
-            for answer in negotiation.receive_data(data):
-                await send_all(self._sock, answer)
-        if negotiation.state is State.ABORTED:
-            return Ended(End.ABORTED)
-        return Handed(negotiation.session, None, negotiation.rest, b"")
 
     async def _transmit(self, handed: Handed) -> Ended[End]:
         clients, session = self._clients, handed.session
@@ -232,6 +226,14 @@ class Connection:
             word, *_ = REQUEST.unpack_from(words, len(words) - REQUEST_BYTES)
             has_said_it = has_said_it or word == request_word(Command.DISC)
         return Ended(End.DISCONNECTED if has_said_it else End.CLOSED_EARLY)
+
+
+def _leave_handshake(handshake: Handshake) -> ConnectionRecord:
+    negotiation, unsent = handshake.negotiation, handshake.unsent
+    if negotiation.is_over:
+        # The client has its export; of the last answer it lacks a part.
+        return record_of(Handed(negotiation.session, None, negotiation.rest, unsent))
+    return record_of_handshake(HandedHandshake(negotiation.position, unsent))
 
 
 def _leave(session: Session, transmission: Transmission) -> ConnectionRecord:

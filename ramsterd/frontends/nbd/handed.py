@@ -1,4 +1,6 @@
-"""One NBD connection in the words of a handover: its record, and the session that a record leads to.  Pure.
+"""One NBD connection in the words of a handover: its record, and the session or the handshake that a record leads to.
+
+Pure.
 
 A client goes on with what it was told in its handshake, also with the size of an export that has
 grown.  An export that is smaller, or has other flags, or blank pages where there were some, is not
@@ -14,8 +16,11 @@ from config.limits import PAGE_BYTES
 from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.failures import Failure
+from ramsterd.frontends.nbd.negotiation import KNOWN_CLIENT_FLAGS, Position
 from ramsterd.frontends.nbd.payloads import PartOfRefused, PartOfWrite
 from ramsterd.frontends.nbd.protocol import (
+    OPTIONS_MAX,
+    REFUSED_OPTION_BYTES_MAX,
     REFUSED_PAYLOAD_BYTES_MAX,
     REPLY_BYTES_MAX,
     Command,
@@ -47,6 +52,13 @@ class Handed(NamedTuple):
     session: Session
     part: PartOfWrite | PartOfRefused | None
     unread: bytes
+    unsent: bytes
+
+
+class HandedHandshake(NamedTuple):
+    """Where a handshake goes on."""
+
+    position: Position
     unsent: bytes
 
 
@@ -97,6 +109,59 @@ def handed_from(record: ConnectionRecord, exports: Iterable[Export]) -> Handed:
         raise DamagedRecord(f"{len(record.unread)} unread bytes, at most {RECEIVE_BYTES}")
     session = Session(export=export, is_structured=is_structured, has_allocation=has_allocation)
     return Handed(session, _part(part, session), record.unread, record.unsent)
+
+
+def record_of_handshake(handed: HandedHandshake) -> ConnectionRecord:
+    """Return the record of a connection whose handshake is not over."""
+    position = handed.position
+    state: list[object] = [
+        [] if position.client_flags is None else [position.client_flags],
+        position.is_structured,
+        [] if position.allocation_of is None else [position.allocation_of],
+        position.options_count,
+        [] if position.skipped is None else [*position.skipped],
+    ]
+    return ConnectionRecord(
+        front_end=FrontEnd.NBD_HANDSHAKE,
+        state=state,
+        unread=position.rest,
+        unsent=handed.unsent,
+    )
+
+
+def handshake_from(record: ConnectionRecord) -> HandedHandshake:
+    """Return where a handshake goes on.  Its client has chosen nothing, so exports may be others now.
+
+    Raises:
+        DamagedRecord: Nobody knows.
+    """
+    said, is_structured, selected, count, skipped = cast(
+        "tuple[list[object], bool, list[object], int, list[object]]",
+        fields_of(record.state, list, bool, list, int, list),
+    )
+    flags = cast("int", fields_of(said, int)[0]) if said else None
+    if flags is not None and flags & ~KNOWN_CLIENT_FLAGS:
+        raise DamagedRecord(f"client flags {flags:#x}")
+    if not 0 <= count <= OPTIONS_MAX:
+        raise DamagedRecord(f"{count} options, at most {OPTIONS_MAX}")
+    if selected and not is_structured:
+        raise DamagedRecord("a metadata context without structured replies")
+    position = Position(
+        client_flags=flags,
+        is_structured=is_structured,
+        allocation_of=cast("str", fields_of(selected, str)[0]) if selected else None,
+        options_count=count,
+        skipped=_skipped(skipped) if skipped else None,
+        rest=record.unread,
+    )
+    return HandedHandshake(position, record.unsent)
+
+
+def _skipped(fields: list[object]) -> tuple[int, int]:
+    option, rest_bytes = cast("tuple[int, int]", fields_of(fields, int, int))
+    if not 0 <= option < 1 << 32 or not 0 < rest_bytes <= REFUSED_OPTION_BYTES_MAX:
+        raise DamagedRecord("an option that is none")
+    return option, rest_bytes
 
 
 def _pack(part: PartOfWrite | PartOfRefused) -> list[object]:

@@ -9,7 +9,7 @@ something far over a limit) raises RemoteProtocolError.
 import enum
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from config.limits import PAGE_BYTES
 from net.errors import LocalProtocolError, RemoteProtocolError
@@ -59,11 +59,26 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 assert set(TRANSITIONS) == set(State)
 
 # A plain number: the complement of an IntFlag has only the bits that have names.
-_KNOWN_CLIENT_FLAGS: Final = int(ClientFlag.C_FIXED_NEWSTYLE | ClientFlag.C_NO_ZEROES)
+KNOWN_CLIENT_FLAGS: Final = int(ClientFlag.C_FIXED_NEWSTYLE | ClientFlag.C_NO_ZEROES)
 # In front of strings, and of lists of them.
 _LENGTH: Final = struct.Struct(">I")
 # Asks for every context of the namespace, in LIST_META_CONTEXT only.
 _BASE_NAMESPACE: Final = "base:"
+
+
+class Position(NamedTuple):
+    """Where a handshake stands that is not over, between two options."""
+
+    # What the client said first; None: nothing yet.
+    client_flags: int | None
+    is_structured: bool
+    # The export for which base:allocation was selected; None: for none.
+    allocation_of: str | None
+    options_count: int
+    # Of an option that is too long: its number, and how many bytes of it are still to be skipped.
+    skipped: tuple[int, int] | None
+    # What the client said beyond that, less than 16 KiB.
+    rest: bytes
 
 
 def grant(_: Export) -> str:
@@ -113,6 +128,41 @@ class Negotiation:
             is_structured=self._is_structured,
             has_allocation=self._allocation_of is self._chosen,
         )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the client has its export, or wants none."""
+        return self.state in {State.TRANSMISSION, State.ABORTED}
+
+    @property
+    def position(self) -> Position:
+        """From where another process may go on, until it is over."""
+        assert not self.is_over
+        return Position(
+            client_flags=None if self.state is State.CLIENT_FLAGS else self._flags,
+            is_structured=self._is_structured,
+            allocation_of=None if self._allocation_of is None else self._allocation_of.name,
+            options_count=self._options_count,
+            skipped=self._skipped,
+            rest=self.rest,
+        )
+
+    def take_up(self, position: Position) -> None:
+        """Go on where an earlier process stood; once, before anything is heard.
+
+        Raises:
+            RemoteProtocolError: No client said these flags.
+        """
+        assert self.state is State.CLIENT_FLAGS
+        if position.client_flags is not None:
+            self._on_client_flags(position.client_flags)
+        self._is_structured = position.is_structured
+        if position.allocation_of is not None:
+            # None where it is gone: nobody can choose it any more.
+            self._allocation_of = self._exports.get(position.allocation_of)
+        self._options_count = position.options_count
+        self._skipped = position.skipped
+        self.rest = position.rest
 
     def greeting(self) -> bytes:
         """Return what the server says before the client says anything."""
@@ -178,7 +228,7 @@ class Negotiation:
         self.state = state
 
     def _on_client_flags(self, flags: int) -> None:
-        if flags & ~_KNOWN_CLIENT_FLAGS:
+        if flags & ~KNOWN_CLIENT_FLAGS:
             raise RemoteProtocolError(f"client flags {flags:#x}")
         self._flags = flags
         self._enter(State.OPTIONS)

@@ -18,7 +18,7 @@ from ramsterd.frontends.clients.exchange import Ended
 from ramsterd.frontends.nbd.connection import Clients, Connection
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
-from ramsterd.frontends.nbd.handed import Handed, handed_from
+from ramsterd.frontends.nbd.handed import Handed, HandedHandshake, handed_from, handshake_from
 from ramsterd.frontends.pager import DiskPager
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.document import ConnectionRecord, DamagedRecord, Endpoint, FrontEnd
@@ -125,8 +125,9 @@ class NbdServer:
             stack.callback(self._clients.hangups.close)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._clients.hangups.serve)
-                for record, sock in self._arrival.connections(FrontEnd.NBD):
-                    self._take_up(nursery, record, sock)
+                for front_end in (FrontEnd.NBD, FrontEnd.NBD_HANDSHAKE):
+                    for record, sock in self._arrival.connections(front_end):
+                        self._take_up(nursery, record, sock)
                 for each in self._listenings:
                     accept = partial(
                         self._acceptor.run, each.sock, partial(self._on_accepted, nursery)
@@ -140,7 +141,11 @@ class NbdServer:
         self, nursery: trio.Nursery, record: ConnectionRecord, sock: socket.socket
     ) -> None:
         try:
-            handed = handed_from(record, self._exports)
+            handed = (
+                handshake_from(record)
+                if record.front_end is FrontEnd.NBD_HANDSHAKE
+                else handed_from(record, self._exports)
+            )
         except DamagedRecord as error:
             _log.warning("an NBD client is disconnected: %s", error)
             self._arrival.on_dropped()
@@ -152,7 +157,7 @@ class NbdServer:
     async def come_to_edges(self) -> None:
         """Accept nobody and begin no request; return when no connection has one under way."""
         for listening in self._listenings:
-            listening.stop_accepting()
+            await listening.stop_accepting()
         await self._clients.roster.come_to_edges()
 
     def hand_over(self, parting: Parting) -> None:
@@ -165,7 +170,7 @@ class NbdServer:
         self._attendance.admit(nursery, sock, partial(self._serve_client, None))
 
     async def _serve_client(
-        self, handed: Handed | None, sock: socket.socket, number: int
+        self, handed: Handed | HandedHandshake | None, sock: socket.socket, number: int
     ) -> Ended[End]:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -172,7 +172,7 @@ class TmemServer:
     async def come_to_edges(self) -> None:
         """Accept nobody and begin no request; return when no connection has one under way."""
         if self._listening is not None:
-            self._listening.stop_accepting()
+            await self._listening.stop_accepting()
         await self._roster.come_to_edges()
 
     def hand_over(self, parting: Parting) -> None:

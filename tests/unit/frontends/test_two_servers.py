@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ import trio.testing
 from config.model import PoolCodec
 from ramsterd.core.page import PoolId
 from ramsterd.frontends.nbd.export import Export
-from ramsterd.frontends.nbd.protocol import Command, Errno
+from ramsterd.frontends.nbd.protocol import Command, Errno, Option, OptionReply
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.tmem.messages import NewPool, PoolKind, TmemType, encode_frame, hello
 from ramsterd.frontends.tmem.server import TmemServer
@@ -23,7 +24,7 @@ from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.parting import Parting
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.fake_pool_pager import FakePoolPager
-from tests.fakes.nbd_client import Client, named
+from tests.fakes.nbd_client import Client, contexts, named
 from tests.fakes.nbd_words import request, write
 from tests.fakes.tmem_pair import QUOTAS
 
@@ -95,6 +96,13 @@ class Node:
             stream = await trio.open_tcp_stream("127.0.0.1", self.port)
         else:
             stream = await trio.open_unix_socket(path)
+        self._streams.append(stream)
+        return stream
+
+    def stream_of(self, raw: socket.socket) -> trio.SocketStream:
+        """Return the stream of a socket that is connected."""
+        raw.setblocking(False)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
         self._streams.append(stream)
         return stream
 
@@ -195,22 +203,57 @@ async def real_wait(condition: object) -> None:
         await trio.lowlevel.checkpoint()
 
 
-async def test_a_client_in_its_handshake_has_a_moment_to_finish(node: Node) -> None:
+async def test_clients_in_their_handshakes_go_on(
+    node: Node, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with node.run():
+        silent, greeted, structured = [
+            Client(await node.dial(node.nbd_path), node.pager) for _ in range(3)
+        ]
+        await greeted.greet()
+        await structured.greet()
+        await structured.option(Option.STRUCTURED_REPLY)
+        # Half of an option; the next process hears the other half.
+        go = b"IHAVEOPT" + struct.pack(">II", Option.GO, len(named("disk"))) + named("disk")
+        await greeted.stream.send_all(go[:11])
+        await trio.testing.wait_all_tasks_blocked()
+        began_at = trio.current_time()
+    assert node.parting is not None
+    assert (node.parting.connections, node.parting.dropped) == (3, 0)
+    assert trio.current_time() == began_at, "they hold up nobody"
+    await greeted.stream.send_all(go[11:])
+    async with node.run():
+        assert node.arrival.statistics().connections_total == 3
+        await silent.go()
+        assert (await greeted.read_option(Option.GO))[-1] == (OptionReply.ACK, b"")
+        await structured.option(Option.SET_META_CONTEXT, contexts("disk", "base:allocation"))
+        assert (await structured.option(Option.GO, named("disk")))[-1] == (OptionReply.ACK, b"")
+        for client in (silent, greeted, structured):
+            assert await client.is_usable()
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("is_tcp", [False, True])
+async def test_a_client_that_connects_as_the_process_leaves_is_served_by_one_of_the_two(
+    node: Node, turns: int, is_tcp: bool
+) -> None:
     with trio.fail_after(20):
         async with node.run():
-            client = Client(await node.dial(node.nbd_path), node.pager)
-            await node.dial(node.nbd_path)
-            await client.greet()
-            async with trio.open_nursery() as nursery:
-
-                async def finish() -> None:
-                    await client.option(7, named("disk"))
-
-                nursery.start_soon(finish)
+            family = socket.AF_INET if is_tcp else socket.AF_UNIX
+            raw, program = socket.socket(family), socket.socket(socket.AF_UNIX)
+            raw.connect(("127.0.0.1", node.port) if is_tcp else str(node.nbd_path))
+            program.connect(str(node.tmem_path))
+            for _ in range(turns):
+                await trio.lowlevel.checkpoint()
         assert node.parting is not None
-        assert node.parting.connections == 1
+        assert node.parting.dropped == 0
+        client = Client(node.stream_of(raw), node.pager)
+        stream = node.stream_of(program)
         async with node.run():
-            assert await client.ask(Command.FLUSH) == Errno.NONE
+            await client.go()
+            assert await client.is_usable()
+            await stream.send_all(encode_frame(TmemType.HELLO, 1, hello("program")))
+            assert await stream.receive_some()
 
 
 async def test_a_client_that_does_not_read_holds_up_nobody(node: Node) -> None:

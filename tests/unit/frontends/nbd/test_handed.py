@@ -1,6 +1,7 @@
 """NBD connections handed over: stopped anywhere, they go on as if they had never been stopped."""
 
 import random
+import struct
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,17 @@ from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.failures import NO_SPACE
-from ramsterd.frontends.nbd.handed import Handed, handed_from, record_of
+from ramsterd.frontends.nbd.handed import Handed, handed_from, handshake_from, record_of
+from ramsterd.frontends.nbd.negotiation import Negotiation
 from ramsterd.frontends.nbd.payloads import PartOfRefused, PartOfWrite
-from ramsterd.frontends.nbd.protocol import REFUSED_PAYLOAD_BYTES_MAX, Command, CommandFlag, Errno
+from ramsterd.frontends.nbd.protocol import (
+    OPTIONS_MAX,
+    REFUSED_OPTION_BYTES_MAX,
+    REFUSED_PAYLOAD_BYTES_MAX,
+    Command,
+    CommandFlag,
+    Errno,
+)
 from ramsterd.frontends.nbd.session import Session
 from ramsterd.frontends.nbd.transmission import Transmission
 from ramsterd.handover.document import (
@@ -21,6 +30,7 @@ from ramsterd.handover.document import (
     ConnectionRecord,
     DamagedRecord,
     Document,
+    FrontEnd,
     decode,
     encode,
 )
@@ -312,3 +322,36 @@ class TestRecords:
         for state in ([], ["disk"], [1, 2, 3, 4, 5, 6, 7]):
             with pytest.raises(DamagedRecord):
                 handed_from(self.record(state=state), [EXPORT])
+
+
+class TestHandshakeRecords:
+    """What leads to no handshake."""
+
+    @pytest.mark.parametrize(
+        "state",
+        [
+            [],
+            [[4], False, [], 0, []],  # flags that no client may set
+            [[3], False, ["disk"], 0, []],  # a context without structured replies
+            [[3], True, [1], 0, []],
+            [[3], False, [], OPTIONS_MAX + 1, []],
+            [[3], False, [], -1, []],
+            [[3], False, [], 1, [7]],
+            [[3], False, [], 1, [-1, 9]],
+            [[3], False, [], 1, [7, 0]],  # nothing of it is missing
+            [[3], False, [], 1, [7, REFUSED_OPTION_BYTES_MAX + 1]],
+        ],
+    )
+    def test_a_state_that_means_nothing_is_none(self, state: list[object]) -> None:
+        with pytest.raises(DamagedRecord):
+            handshake_from(ConnectionRecord(front_end=FrontEnd.NBD_HANDSHAKE, state=state))
+
+    def test_a_context_of_an_export_that_is_gone_is_selected_for_none(self) -> None:
+        record = ConnectionRecord(
+            front_end=FrontEnd.NBD_HANDSHAKE, state=[[3], True, ["gone"], 2, []]
+        )
+        negotiation = Negotiation([EXPORT])
+        negotiation.take_up(handshake_from(record).position)
+        go = struct.pack(">8sIII4sH", b"IHAVEOPT", 7, 10, 4, b"disk", 0)
+        assert list(negotiation.receive_data(go))
+        assert negotiation.session == Session(export=EXPORT, is_structured=True)

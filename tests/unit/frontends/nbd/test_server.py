@@ -14,13 +14,13 @@ import trio
 import trio.testing
 
 from ramsterd.core.page import PoolId
-from ramsterd.endpoints.connections import send_all
 from ramsterd.endpoints.sockets import SocketPathTaken
 from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES
 from ramsterd.frontends.nbd.connection import Clients, Connection
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.handshake import Handshake
 from ramsterd.frontends.nbd.protocol import (
     HANDSHAKE_SECONDS_MAX,
     REPLY_BYTES_MAX,
@@ -425,11 +425,13 @@ async def test_clients_that_are_still_told_so_count_as_clients(
 ) -> None:
     """The answer to GO may wait for a client that takes nothing: the last place is gone by then all the same."""
 
-    async def send_later(sock: socket.socket, data: bytes) -> None:
-        await taken.wait()
-        await send_all(sock, data)
+    send = Handshake._send
 
-    monkeypatch.setattr("ramsterd.frontends.nbd.connection.send_all", send_later)
+    async def send_later(handshake: Handshake, data: bytes) -> None:
+        await taken.wait()
+        await send(handshake, data)
+
+    monkeypatch.setattr(Handshake, "_send", send_later)
     taken = trio.Event()
     clients = Clients(1, Counters(), [EXPORT])
     pairs = [socket.socketpair() for _ in range(2)]
