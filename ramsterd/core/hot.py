@@ -6,6 +6,7 @@ local name, rows are packed and unpacked in one go, and what is seldom needed is
 `benchmarks/store.py` measures both beside the bare codec.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from ramsterd.core.codec import (
@@ -228,21 +229,28 @@ def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) 
     return True
 
 
-def get_extent(
+def get_pages(  # noqa: PLR0912  one loop: each page would pay for each call
     versions: Versions,
-    address: int,
-    run: int,
+    addresses: Sequence[int],
     pages: list[bytes | None],
-    elsewhere: list[tuple[int, int]],
+    elsewhere: list[tuple[int, int]] | None,
 ) -> int:
-    """Get the pages of one leaf; return how many are lost."""
+    """Get the pages of entries, of one leaf or of many; return how many are lost.
+
+    Without `elsewhere` this ends at the first page that is not here whole, and changes nothing.
+    """
     arena, chunks_of_block, row_view = (
         versions.zbud.arena,
         versions.zbud.chunks_of_block,
         versions.rows.view,
     )
     pages_before, lost, local = len(pages), 0, 0
-    for row in versions.table.entries[address : address + run].tolist():
+    entries = versions.table.entries
+    if isinstance(addresses, range):
+        rows = entries[addresses.start : addresses.stop].tolist()
+    else:
+        rows = [entries[address] for address in addresses]
+    for row in rows:
         page: bytes | None = None
         if row >= FIRST_ROW:
             _, checksum, _, location, packed, _, _, _ = ROW.unpack_from(row_view, row * ROW_BYTES)
@@ -256,16 +264,22 @@ def get_extent(
                     page = decode_page(packed, zpage, checksum)
                     local += 1
                 except CorruptPage:
+                    if elsewhere is None:
+                        break
                     if versions.on_corrupt(row):
                         elsewhere.append((len(pages), row))
-                    elif versions.table.entries[address + len(pages) - pages_before] == LOST:
+                    elif entries[addresses[len(pages) - pages_before]] == LOST:
                         lost += 1
+            elif elsewhere is None:
+                break
             else:
                 elsewhere.append((len(pages), row))
         elif row == ZERO:
             page = ZERO_PAGE
             local += 1
         elif row == LOST:
+            if elsewhere is None:
+                break
             lost += 1
         pages.append(page)
     versions.counters.get_local += local

@@ -19,6 +19,7 @@ and core.foreign_pages move zpages out and in, still compressed; core.extents, c
 core.resize, core.row_sweep and core.scrub say it in their names.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +30,7 @@ from ramsterd.core.audit import audit
 from ramsterd.core.copies import Copies
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.family import Family
-from ramsterd.core.hot import get_extent, put_extent
+from ramsterd.core.hot import get_pages, put_extent
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import Pool, Unsaved, check_run
@@ -218,7 +219,8 @@ class Store:
         while page_object is not None and len(pages) < count:
             address, run = self.table.find(page_object, index + len(pages), count - len(pages))
             if address:
-                lost_count += get_extent(self.versions, address, run, pages, elsewhere)
+                addresses = range(address, address + run)
+                lost_count += get_pages(self.versions, addresses, pages, elsewhere)
             else:
                 pages.extend([None] * run)
         if page_object is None:
@@ -227,6 +229,25 @@ class Store:
         self.counters.get_lost += lost_count
         self.counters.get_remote += len(elsewhere)
         return RunOfPages(pages, elsewhere, lost_count)
+
+    def get_here(
+        self, pool_id: PoolId, object_id: bytes, indexes: Sequence[int]
+    ) -> list[bytes | None]:
+        """Return pages anywhere in an object, up to the first that is not here; None is a hole.
+
+        That one is elsewhere, lost or corrupt: `get` says which.
+        """
+        check_run(max(indexes), 1)
+        page_object = self.pools[pool_id].find_object(object_id)
+        pages: list[bytes | None] = []
+        if page_object is None:
+            pages = [None] * len(indexes)
+        else:
+            find = self.table.find
+            addresses = [find(page_object, index, 1)[0] for index in indexes]
+            get_pages(self.versions, addresses, pages, None)
+        self.counters.get_hole += pages.count(None)
+        return pages
 
     def put_zeros(
         self,

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from config.limits import PAGE_BYTES
@@ -57,6 +57,19 @@ class FakeClient:
         if not self._fake.unreachable.isdisjoint(run):
             return GetOutcome.UNREACHABLE
         return [self._fake.pages.get((pool, object_id, each)) for each in run]
+
+    def get_here(
+        self, pool: PoolId, object_id: bytes, indexes: Sequence[int]
+    ) -> list[bytes | None]:
+        missing = self._fake.lost | self._fake.unreachable
+        found: list[bytes | None] = []
+        for index in () if self._fake.is_delaying else indexes:
+            if index in missing:
+                break
+            found.append(self._fake.pages.get((pool, object_id, index)))
+        self._fake.calls["get_here"] += 1
+        self._fake.calls["get"] += len(found)
+        return found
 
     def put(
         self,

@@ -69,6 +69,12 @@ class Answers(Protocol):
         """Answer a READ of whole pages."""
         ...
 
+    def each_page(
+        self, cookies: Sequence[bytes], offsets: Sequence[int], pages: Sequence[bytes | None]
+    ) -> None:
+        """Answer as many READs of one page each as there are pages."""
+        ...
+
     def data(self, cookie: bytes, offset: int, length: int, pieces: Pieces) -> None:
         """Answer a READ in one piece, zeros and all."""
         ...
@@ -99,6 +105,18 @@ class SimpleAnswers:
         for page in pages:
             pieces.append(ZERO_PAGE if page is None else page)
         self._queue.queued_bytes += REPLY_BYTES + len(pages) * PAGE_BYTES
+
+    def each_page(
+        self,
+        cookies: Sequence[bytes],
+        offsets: Sequence[int],  # noqa: ARG002  (see Answers)
+        pages: Sequence[bytes | None],
+    ) -> None:
+        """See `Answers.each_page`."""
+        pieces = self._queue.pieces
+        for cookie, page in zip(cookies, pages, strict=False):
+            pieces += (SUCCESS + cookie, ZERO_PAGE if page is None else page)
+        self._queue.queued_bytes += (REPLY_BYTES + PAGE_BYTES) * len(pages)
 
     def data(self, cookie: bytes, offset: int, length: int, pieces: Pieces) -> None:  # noqa: ARG002  (see Answers)
         """See `Answers.data`."""
@@ -138,6 +156,30 @@ class StructuredAnswers(SimpleAnswers):
         else:
             # No page of them is None.
             self._chunk(cookie, offset, len(pages) * PAGE_BYTES, pages, _DONE)  # type: ignore[arg-type]
+
+    def each_page(
+        self, cookies: Sequence[bytes], offsets: Sequence[int], pages: Sequence[bytes | None]
+    ) -> None:
+        """See `Answers.each_page`."""
+        queue = self._queue
+        pieces, queued_bytes = queue.pieces, 0
+        for cookie, offset, page in zip(cookies, offsets, pages, strict=False):
+            if page is None or page is ZERO_PAGE:
+                pieces.append(
+                    _pack_hole(
+                        STRUCTURED_REPLY_MAGIC, _DONE, _HOLE, cookie, _HOLE_BODY_BYTES, offset, PAGE_BYTES
+                    )
+                )  # fmt: skip
+                queued_bytes += HOLE_CHUNK.size
+            else:
+                pieces += (
+                    _pack_data(
+                        STRUCTURED_REPLY_MAGIC, _DONE, _DATA, cookie, _PAGE_BODY_BYTES, offset
+                    ),
+                    page,
+                )
+                queued_bytes += _PAGE_CHUNK_BYTES
+        queue.queued_bytes += queued_bytes
 
     def data(self, cookie: bytes, offset: int, length: int, pieces: Pieces) -> None:
         """See `Answers.data`."""

@@ -51,7 +51,13 @@ _PAGE_MASK: Final = PAGE_BYTES - 1
 _PAGE_SHIFT: Final = PAGE_BYTES.bit_length() - 1
 _SLICE_BYTES: Final = SLICE_PAGES * PAGE_BYTES
 
+# READs that one call of the pager is worth while for, and as many as a pass may have.
+_TOGETHER_MIN: Final = 2
+_TOGETHER_BYTES_MIN: Final = _TOGETHER_MIN * REQUEST_BYTES
+_TOGETHER_BYTES_MAX: Final = PASS_PAGES_MAX * REQUEST_BYTES
+
 assert 1 << _PAGE_SHIFT == PAGE_BYTES
+assert REQUEST.size == REQUEST_BYTES
 
 
 class Transmission:
@@ -70,6 +76,7 @@ class Transmission:
         "_pager",
         "_rare",
         "_requests_counted",
+        "_together",
         "_write_word",
         "has_unserved",
         "received",
@@ -111,6 +118,13 @@ class Transmission:
             self._debts.on_get,
             self._debts.on_put,
             answers.pages,
+        )
+        self._together = (
+            export.pool,
+            export.object_id,
+            export.size,
+            pager.get_here,
+            answers.each_page,
         )
 
     @property
@@ -227,6 +241,10 @@ class Transmission:
                 owes = in_flight.count or self.replies.queued_bytes
                 self.has_unserved = bool(owes) and self.is_full
                 if not self.has_unserved:
+                    rare.wanted_bytes = REQUEST_BYTES
+                    self._read_together()
+                    self.has_unserved = rare.pages_of_pass >= PASS_PAGES_MAX
+                if not self.has_unserved:
                     # The first WRITE to a blank export waits for the state file, in `rare`.
                     self._serve(self._write_word if self._mark.is_set else -1)
         finally:
@@ -236,10 +254,10 @@ class Transmission:
 
     def _serve(self, write_word: int) -> None:
         received, replies, rare, latency = self.received, self.replies, self._rare, self._latency
+        pages_max = PASS_PAGES_MAX - rare.pages_of_pass
         start, end, view = received.start, received.end, received.view
         pool, object_id, size, get, put, on_get, on_put, answer_pages = self._everyday
         reads = writes = pages_read = 0
-        rare.wanted_bytes = REQUEST_BYTES
         try:
             while (body := start + REQUEST_BYTES) <= end:
                 word, cookie, offset, length = _unpack_request(view, start)
@@ -259,7 +277,7 @@ class Transmission:
                     if isinstance(pages, list):
                         assert len(pages) == count, "as many pages as were asked for"
                         answer_pages(cookie, offset, pages)
-                        if pages_read < PASS_PAGES_MAX:
+                        if pages_read < pages_max:
                             continue
                     else:
                         self._debts.answer_or_owe_read(cookie, length, pages)
@@ -298,6 +316,34 @@ class Transmission:
             latency.reads, latency.writes = latency.reads + reads, latency.writes + writes
             rare.pages_of_pass += pages_read
             received.start = start
+
+    def _read_together(self) -> None:
+        """Serve the READs of one page each that a pass begins with, up to the first whose page is not here.
+
+        A client that asks for much at a time pays once for what a call costs.
+        """
+        received = self.received
+        start, end = received.start, received.end
+        if end - start < _TOGETHER_BYTES_MIN:
+            return
+        pool, object_id, size, get_here, answer_each = self._together
+        whole_end = start + (end - start) // REQUEST_BYTES * REQUEST_BYTES
+        view = received.view[start : min(whole_end, start + _TOGETHER_BYTES_MAX)]
+        cookies, offsets = [], []
+        for word, cookie, offset, length in REQUEST.iter_unpack(view):
+            if word != _READ_WORD or length != PAGE_BYTES or offset & _PAGE_MASK or offset >= size:
+                break
+            cookies.append(cookie)
+            offsets.append(offset)
+        if len(offsets) < _TOGETHER_MIN:
+            return
+        pages = get_here(pool, object_id, [offset >> _PAGE_SHIFT for offset in offsets])
+        answer_each(cookies, offsets, pages)
+        count = len(pages)
+        self._requests_counted[_READ] += count
+        self._latency.reads += count
+        self._rare.pages_of_pass += count
+        received.start += count * REQUEST_BYTES
 
     def _must_stop(self, pages_read: int) -> bool:
         """Whether a pass is over, asked after each request that is not answered at once."""

@@ -1,6 +1,6 @@
 """One connection as a client of the pager: `DiskClient` and `PoolClient` in one, for there is little to either."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,7 @@ class PagerClient:
     __slots__ = (
         "_book",
         "_engine",
+        "_get_here",
         "_look",
         "_pager",
         "_put",
@@ -55,6 +56,7 @@ class PagerClient:
         self._book = book
         # What nearly all calls are, looked up once.
         self._look = engine.look
+        self._get_here = engine.store.get_here
         self._put = engine.store.put
 
     def close(self) -> None:
@@ -101,6 +103,12 @@ class PagerClient:
         return self._waiting.drop(pool, object_id, index, count, pages_max=pages_max)
 
     # What a disk asks.
+
+    def get_here(
+        self, pool: PoolId, object_id: bytes, indexes: Sequence[int]
+    ) -> Sequence[bytes | None]:
+        """See `DiskClient`."""
+        return self._get_here(pool, object_id, indexes)
 
     def patch(
         self,

@@ -9,7 +9,7 @@ A front end handles all it received in one pass and then calls `settle()`.
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from config.model import PoolCodec
@@ -78,6 +78,12 @@ class PageClient(Protocol):
 
 class DiskClient(PageClient, Protocol):
     """The calls that a connection to a disk has besides."""
+
+    def get_here(
+        self, pool: PoolId, object_id: bytes, indexes: Sequence[int]
+    ) -> Sequence[bytes | None]:
+        """Return pages anywhere in an object, None for holes, up to the first that `get` has to be asked for."""
+        ...
 
     def patch(
         self,

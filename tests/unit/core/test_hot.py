@@ -58,6 +58,41 @@ def test_addresses_of_rows_lead_to_their_entries(store: Store, pool: PoolId) -> 
         assert store.rows.serial(row) == row - FIRST_ROW + 1
 
 
+# Pages anywhere.
+
+
+def test_pages_anywhere_come_back_in_their_order(store: Store, pool: PoolId) -> None:
+    pages = {5: make_page(100), 700: ZERO_PAGE, 64: make_fill(5), 1 << 20: make_page(PAGE_BYTES)}
+    for index, page in pages.items():
+        put_run(store, pool, index, [page])
+    indexes = [1 << 20, 5, 6, 64, 5, 1 << 30, 700]
+    before = store.statistics()
+    assert store.get_here(pool, OBJECT, indexes) == [pages.get(index) for index in indexes]
+    found = store.statistics()
+    assert found.get_local_pages_total == before.get_local_pages_total + 5
+    assert found.get_hole_pages_total == before.get_hole_pages_total + 2
+    assert store.get_here(pool, b"no such object", [1, 2]) == [None, None]
+
+
+def test_the_first_page_that_is_not_here_ends_them_and_nothing_changes(
+    store: Store, pool: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(1000, 1))
+    remotify_all(store)
+    put_run(store, pool, 1, make_run(1000, 3))
+    store.refuse(pool, OBJECT, 2, 1)
+    flip_a_bit(store, pool, 3)
+    before = store.statistics()
+    elsewhere, here, lost, corrupt = range(4)
+    for missing in (elsewhere, lost, corrupt):
+        assert store.get_here(pool, OBJECT, [missing, here]) == []
+        assert store.get_here(pool, OBJECT, [here, missing, here]) == [make_page(1000)]
+    now = store.statistics()
+    assert now.get_local_pages_total == before.get_local_pages_total + 3
+    assert now.corrupt_pages_total == 0, "a get finds that, and does something about it"
+    assert store.get(pool, OBJECT, corrupt, 1).lost_count == 1
+
+
 # Damage.
 
 

@@ -528,3 +528,80 @@ def test_long_structured_reads_stop_at_the_limit_of_replies() -> None:
     assert isinstance(answer, Structured)
     assert answer.is_done
     assert answer.content == PAGE * (8 << 10)
+
+
+# READs that come together.
+
+
+def read_page(cookie: int, index: int) -> bytes:
+    return request(Command.READ, cookie, index * PAGE_BYTES, PAGE_BYTES)
+
+
+def with_pages(*, is_structured: bool = False) -> Client:
+    """Return a client whose disk has pages 0 to 7, each of its own, and holes."""
+    client = Client(is_structured=is_structured)
+    for index in range(8):
+        client.say(write(100 + index, index * PAGE_BYTES, bytes([index + 1]) * PAGE_BYTES))
+    client.transmission.replies.clear()
+    client.pager.calls.clear()
+    return client
+
+
+@pytest.mark.parametrize("is_structured", [False, True])
+def test_reads_of_a_page_that_come_together_are_one_call(is_structured: bool) -> None:
+    client = with_pages(is_structured=is_structured)
+    told = {1: 3, 2: 0, 3: 20, 4: 3, 5: 7}
+    client.say(b"".join(read_page(cookie, index) for cookie, index in told.items()))
+    assert client.pager.calls["get_here"] == 1
+    replies = client.transmission.replies
+    data = b"".join(replies.pieces)
+    assert len(data) == replies.queued_bytes
+    expected = {
+        cookie: bytes([index + 1 if index < 8 else 0]) * PAGE_BYTES
+        for cookie, index in told.items()
+    }
+    if is_structured:
+        found = parse_structured(data)
+        assert list(found) == list(told), "in their order"
+        assert {cookie: each.content for cookie, each in found.items()} == expected  # type: ignore[union-attr]
+    else:
+        assert parse_replies(data, dict.fromkeys(told, PAGE_BYTES)) == expected
+    assert client.counters.requests_total()["READ"] == len(told)
+
+
+def test_a_page_that_is_not_here_is_asked_for_alone_and_so_is_what_follows() -> None:
+    client = with_pages()
+    client.pager.lost = {2}
+    client.say(b"".join(read_page(1 + index, index) for index in range(5)))
+    assert client.pager.calls["get_here"] == 1
+    answers = client.take(c1=4096, c2=4096, c3=4096, c4=4096, c5=4096)
+    assert answers.pop(3) == Errno.EIO
+    assert answers == {1 + index: bytes([index + 1]) * PAGE_BYTES for index in (0, 1, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        request(Command.READ, 2, 0, 8192),
+        request(Command.READ, 2, 1, 4096),
+        request(Command.READ, 2, EXPORT.size, 4096),
+        request(Command.READ, 2, 0, 4096, flags=CommandFlag.FUA),
+        write(2, 0, PAGE),
+        read_page(2, 0)[:27],
+    ],
+)
+def test_a_read_that_no_other_follows_is_served_as_ever(second: bytes) -> None:
+    client = with_pages()
+    client.say(read_page(1, 4) + second)
+    assert client.pager.calls["get_here"] == 0
+    replies = b"".join(client.transmission.replies.pieces)
+    assert replies[16:][:PAGE_BYTES] == bytes([5]) * PAGE_BYTES
+
+
+def test_reads_see_the_writes_that_came_before_them() -> None:
+    client = with_pages()
+    client.say(write(1, 0, PAGE) + read_page(2, 0) + read_page(3, 1) + write(4, PAGE_BYTES, PAGE))
+    client.say(read_page(5, 1) + read_page(6, 0))
+    answers = client.take(c2=4096, c3=4096, c5=4096, c6=4096)
+    assert answers[3] == bytes([2]) * PAGE_BYTES
+    assert [answers[each] for each in (2, 5, 6)] == [PAGE] * 3
