@@ -1,9 +1,8 @@
 """Change the rows of an array of tables in a TOML text, and nothing else.  Pure.
 
-The text is cut into statements: lines with a header, with a key and its value, with a comment, or
-with nothing.  A change adds, removes or replaces whole statements, or one value, so all other lines
-stay as they are, to the byte.  The result is read again and must say what is wanted: a layout that
-this can't change (rows in an inline array, a part of a row elsewhere) is refused.
+A change adds, removes or replaces whole statements (`toml_statements`), or one value, so all other
+lines stay as they are, to the byte.  The result is read again and must say what is wanted: a layout
+that this can't change (rows in an inline array, a part of a row elsewhere) is refused.
 
 Comments that go on to a header without a blank line speak of what follows that header.  So a row
 begins with those above its header.  It ends behind its last key, or behind the comments that follow
@@ -15,51 +14,17 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final, TypeAlias
+
+from config.toml_statements import Kind, Statement, statements_of
 
 Value: TypeAlias = str | int | bool
 
-_PART: Final = r"""[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'"""
-_PARTS: Final = re.compile(_PART)
-_KEY: Final = re.compile(rf"(?:{_PART})(?:[ \t]*\.[ \t]*(?:{_PART}))*")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
-_SPACE: Final = re.compile(r"[ \t]*")
-# Of a value that is known to be one: strings, which hide all else; comments; brackets; ends of lines.
-_TOKEN: Final = re.compile(
-    r'''"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*\''''
-    r"""|#[^\n]*|\r?\n|[\[\]{}]|[ \t]+|[^"'#\[\]{} \t\r\n]+""",
-    re.DOTALL,
-)
 
 
 class CannotEdit(ValueError):
     """The layout of the text does not allow the change; the message says what was found."""
-
-
-class _Kind(Enum):
-    BLANK = auto()
-    COMMENT = auto()
-    TABLE = auto()
-    ROW = auto()
-    KEY = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    """Whole lines of the text, from `begin` to `end`."""
-
-    kind: _Kind
-    begin: int
-    end: int
-    # Of a header or a key.
-    path: tuple[str, ...] = ()
-    # Where the value of a key stands.
-    value: tuple[int, int] = (0, 0)
-
-    @property
-    def is_header(self) -> bool:
-        return self.kind in {_Kind.TABLE, _Kind.ROW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,80 +37,167 @@ class _Row:
     last: int
 
 
-def append_row(text: str, table: str, values: Mapping[str, Value]) -> str:
-    """Return the text with one more row, behind the last one, or at the end.
+class RowEdits:
+    """Changes of one text, all of which `text` then makes.
 
-    A blank line stands before it, unless the last row has none before it or behind it either, and
-    does not end with a comment.
+    Rows have the indexes that they have in the text as it was.  Whether the result says what is
+    wanted is for the caller to see: see `append_row` and the others.
+    """
+
+    def __init__(self, text: str, table: str) -> None:
+        """Begin without a change.
+
+        Raises:
+            CannotEdit: The rows do not stand in `[[table]]` tables.
+            ValueError: The text is no TOML.
+        """
+        self._newline = _newline_of(text)
+        self._text = text
+        self._table = table
+        self._statements, self._rows = _find_rows(self._text, table)
+        # What stands from here to there from now on, in the order in which it was said.
+        self._edits: list[tuple[int, int, str]] = []
+        self._appended: list[str] = []
+
+    def append_row(self, values: Mapping[str, Value]) -> None:
+        """Have one more row, behind the last one, or at the end.
+
+        A blank line stands before it, unless the last row has none before it or behind it either,
+        and does not end with a comment.
+        """
+        lines = [f"[[{self._table}]]", *(_assignment(key, each) for key, each in values.items())]
+        self._appended.append("".join(f"{line}{self._newline}" for line in lines))
+
+    def remove_row(self, index: int) -> None:
+        """Have a row no more, nor its comments, nor one of two blank lines that would meet."""
+        row, statements = self._rows[index], self._statements
+        first, behind = row.first, row.last + 1
+        is_blank_before = first > 0 and _is_blank(statements, first - 1)
+        is_blank_behind = behind == len(statements) or _is_blank(statements, behind)
+        if is_blank_before and is_blank_behind:
+            first -= 1
+        self._edits.append((statements[first].begin, statements[row.last].end, ""))
+
+    def set_value(self, index: int, key: str, value: Value) -> None:
+        """Have another value of a key in a row; a new key stands behind the others."""
+        found = self._find_key(index, key)
+        if found is not None:
+            self._edits.append((*found.value, _written(value)))
+        else:
+            self._add_line(self._statements[self._rows[index].key].end, key, value)
+
+    def remove_key(self, index: int, key: str) -> None:
+        """Have a key in a row no more, nor the rest of its lines."""
+        found = self._find_key(index, key)
+        if found is not None:
+            self._edits.append((found.begin, found.end, ""))
+
+    def set_top_value(self, key: str, value: Value, *, behind: str) -> None:
+        """Have another value of a key above all tables; a new one stands behind another key, or at the beginning."""
+        top = {
+            each.path: each
+            for each in self._statements[: self._top_length()]
+            if each.kind is Kind.KEY
+        }
+        if (found := top.get((key,))) is not None:
+            self._edits.append((*found.value, _written(value)))
+        else:
+            before = top.get((behind,))
+            self._add_line(0 if before is None else before.end, key, value)
+
+    @property
+    def text(self) -> str:
+        """Return the text with all changes."""
+        edits = list(self._edits)
+        if self._appended:
+            edits.append(self._edit_that_appends())
+        length = len(self._text)
+        is_open = bool(self._text) and not self._text.endswith("\n")
+        if is_open and any(begin == length for begin, _, _ in edits):
+            # What is added behind the last line begins on one of its own, unless that goes.
+            goes = any(end == length and not new for _, end, new in edits)
+            edits.insert(0, (length, length, "" if goes else self._newline))
+        # Of one place: in the order in which they were said.
+        edits.sort(key=lambda edit: edit[0])
+        pieces, done = [], 0
+        for begin, end, new in edits:
+            pieces += [self._text[done:begin], new]
+            done = end
+        return "".join([*pieces, self._text[done:]])
+
+    def has_key(self, index: int, key: str) -> bool:
+        """Whether a row says anything of a key."""
+        return self._find_key(index, key) is not None
+
+    def _find_key(self, index: int, key: str) -> Statement | None:
+        row = self._rows[index]
+        own = self._statements[row.head : row.key + 1]
+        return next((each for each in own if each.kind is Kind.KEY and each.path == (key,)), None)
+
+    def _top_length(self) -> int:
+        headers = (index for index, each in enumerate(self._statements) if each.is_header)
+        return next(headers, len(self._statements))
+
+    def _add_line(self, place: int, key: str, value: Value) -> None:
+        self._edits.append((place, place, _assignment(key, value) + self._newline))
+
+    def _edit_that_appends(self) -> tuple[int, int, str]:
+        statements, rows = self._statements, self._rows
+        place = statements[rows[-1].last].end if rows else len(self._text)
+        is_apart = not rows and bool(statements) and _is_blank(statements, -1)
+        between = "" if _is_dense(statements, rows) else self._newline
+        before = between if place and not is_apart else ""
+        return place, place, before + between.join(self._appended)
+
+
+def append_row(text: str, table: str, values: Mapping[str, Value]) -> str:
+    """Return the text with one more row (`RowEdits.append_row`).
 
     Raises:
         CannotEdit: The rows do not stand in `[[table]]` tables.
         ValueError: The text is no TOML.
     """
-    statements, rows = _find_rows(text, table)
-    newline = _newline_of(text)
-    lines = [f"[[{table}]]", *(_assignment(key, value) for key, value in values.items())]
-    block = "".join(f"{line}{newline}" for line in lines)
-    place = statements[rows[-1].last].end if rows else len(text)
-    before = _ended(text[:place], newline)
-    is_apart = not rows and bool(statements) and _is_blank(statements, -1)
-    if before and not is_apart and not _is_dense(statements, rows):
-        before += newline
+    edits = RowEdits(text, table)
+    edits.append_row(values)
 
     def wanted(says: dict[str, Any]) -> None:
         says.setdefault(table, []).append(dict(values))
 
-    return _verified(text, before + block + text[place:], wanted)
+    return _verified(text, edits.text, wanted)
 
 
 def remove_row(text: str, table: str, index: int) -> str:
-    """Return the text without a row and its comments, and without one of two blank lines that would meet.
+    """Return the text without a row (`RowEdits.remove_row`).
 
     Raises:
         CannotEdit: The rows do not stand in `[[table]]` tables, or a part of this one elsewhere.
         ValueError: The text is no TOML.
     """
-    statements, rows = _find_rows(text, table)
-    row = rows[index]
-    first, behind = row.first, row.last + 1
-    is_blank_before = first > 0 and _is_blank(statements, first - 1)
-    is_blank_behind = behind == len(statements) or _is_blank(statements, behind)
-    if is_blank_before and is_blank_behind:
-        first -= 1
+    edits = RowEdits(text, table)
+    edits.remove_row(index)
 
     def wanted(says: dict[str, Any]) -> None:
         del says[table][index]
         if not says[table]:
             del says[table]
 
-    return _verified(
-        text, text[: statements[first].begin] + text[statements[row.last].end :], wanted
-    )
+    return _verified(text, edits.text, wanted)
 
 
 def set_value(text: str, table: str, index: int, key: str, value: Value) -> str:
-    """Return the text with another value of a key in a row; a new key stands behind the others.
+    """Return the text with another value of a key in a row (`RowEdits.set_value`).
 
     Raises:
         CannotEdit: The rows do not stand in `[[table]]` tables, or the key has parts.
         ValueError: The text is no TOML.
     """
-    statements, rows = _find_rows(text, table)
-    row = rows[index]
-    own = statements[row.head : row.key + 1]
-    found = next((each for each in own if each.kind is _Kind.KEY and each.path == (key,)), None)
-    if found is not None:
-        start, stop = found.value
-        new = text[:start] + _written(value) + text[stop:]
-    else:
-        place, newline = statements[row.key].end, _newline_of(text)
-        before = _ended(text[:place], newline)
-        new = before + _assignment(key, value) + newline + text[place:]
+    edits = RowEdits(text, table)
+    edits.set_value(index, key, value)
 
     def wanted(says: dict[str, Any]) -> None:
         says[table][index][key] = value
 
-    return _verified(text, new, wanted)
+    return _verified(text, edits.text, wanted)
 
 
 def _verified(text: str, new: str, change: Callable[[dict[str, Any]], None]) -> str:
@@ -188,19 +240,19 @@ def _assignment(key: str, value: Value) -> str:
     return f"{key} = {_written(value)}"
 
 
-def _is_blank(statements: list[_Statement], index: int) -> bool:
-    return statements[index].kind is _Kind.BLANK
+def _is_blank(statements: list[Statement], index: int) -> bool:
+    return statements[index].kind is Kind.BLANK
 
 
-def _is_dense(statements: list[_Statement], rows: list[_Row]) -> bool:
+def _is_dense(statements: list[Statement], rows: list[_Row]) -> bool:
     """Return whether the last row follows a key, or is followed by something, without a blank line.
 
     Not if it ends with a comment, which would speak of the next row.
     """
-    if not rows or statements[rows[-1].last].kind is _Kind.COMMENT:
+    if not rows or statements[rows[-1].last].kind is Kind.COMMENT:
         return False
     head, behind = rows[-1].head, rows[-1].last + 1
-    is_behind_key = head > 0 and statements[head - 1].kind is _Kind.KEY
+    is_behind_key = head > 0 and statements[head - 1].kind is Kind.KEY
     return is_behind_key or (behind < len(statements) and not _is_blank(statements, behind))
 
 
@@ -210,19 +262,14 @@ def _newline_of(text: str) -> str:
     return "\r\n" if first > 0 and text[first - 1] == "\r" else "\n"
 
 
-def _ended(text: str, newline: str) -> str:
-    """Return a text whose last line has an end."""
-    return text if not text or text.endswith("\n") else text + newline
-
-
-def _find_rows(text: str, table: str) -> tuple[list[_Statement], list[_Row]]:
+def _find_rows(text: str, table: str) -> tuple[list[Statement], list[_Row]]:
     assert _BARE.fullmatch(table)
     present = tomllib.loads(text).get(table)
-    statements = _statements(text)
+    statements = statements_of(text)
     heads = [
         index
         for index, each in enumerate(statements)
-        if each.kind is _Kind.ROW and each.path == (table,)
+        if each.kind is Kind.ROW and each.path == (table,)
     ]
     if present is not None and (not isinstance(present, list) or len(heads) != len(present)):
         raise CannotEdit(f"no [[{table}]] tables")
@@ -231,7 +278,7 @@ def _find_rows(text: str, table: str) -> tuple[list[_Statement], list[_Row]]:
     return statements, [_row(statements, head, table) for head in heads]
 
 
-def _row(statements: list[_Statement], head: int, table: str) -> _Row:
+def _row(statements: list[Statement], head: int, table: str) -> _Row:
     key = last = head
     is_itself = True
     for index in range(head + 1, len(statements)):
@@ -240,94 +287,24 @@ def _row(statements: list[_Statement], head: int, table: str) -> _Row:
             if len(each.path) == 1 or each.path[0] != table:
                 break
             is_itself = False
-        if each.is_header or each.kind is _Kind.KEY:
+        if each.is_header or each.kind is Kind.KEY:
             last = index
             key = index if is_itself else key
     return _Row(_with_comments_above(statements, head), head, key, _with_comments(statements, last))
 
 
-def _with_comments_above(statements: list[_Statement], head: int) -> int:
+def _with_comments_above(statements: list[Statement], head: int) -> int:
     """Return the first of the comments that go on to a header, or the header."""
     first = head
-    while first > 0 and statements[first - 1].kind is _Kind.COMMENT:
+    while first > 0 and statements[first - 1].kind is Kind.COMMENT:
         first -= 1
     return first
 
 
-def _with_comments(statements: list[_Statement], last: int) -> int:
+def _with_comments(statements: list[Statement], last: int) -> int:
     """Return the last of the comments behind a statement that are of the same row."""
     end = last + 1
-    while end < len(statements) and statements[end].kind is _Kind.COMMENT:
+    while end < len(statements) and statements[end].kind is Kind.COMMENT:
         end += 1
     is_of_next = end < len(statements) and statements[end].is_header
     return last if is_of_next else end - 1
-
-
-# The statements of a text that is known to be TOML.
-
-
-def _statements(text: str) -> list[_Statement]:
-    found, begin = [], 0
-    while begin < len(text):
-        found.append(_statement(text, begin))
-        begin = found[-1].end
-    return found
-
-
-def _statement(text: str, begin: int) -> _Statement:
-    start = _skip_space(text, begin)
-    match text[start : start + 1]:
-        case "" | "\r" | "\n":
-            return _Statement(_Kind.BLANK, begin, _end_of_line(text, start))
-        case "#":
-            return _Statement(_Kind.COMMENT, begin, _end_of_line(text, start))
-        case "[":
-            is_row = text.startswith("[[", start)
-            path, end = _key(text, start + (2 if is_row else 1))
-            kind = _Kind.ROW if is_row else _Kind.TABLE
-            return _Statement(kind, begin, _end_of_line(text, end), path)
-        case _:
-            path, end = _key(text, start)
-            value = _value(text, _skip_space(text, end) + 1)
-            return _Statement(_Kind.KEY, begin, _end_of_line(text, value[1]), path, value)
-
-
-def _skip_space(text: str, place: int) -> int:
-    match = _SPACE.match(text, place)
-    assert match is not None
-    return match.end()
-
-
-def _end_of_line(text: str, place: int) -> int:
-    return text.find("\n", place) + 1 or len(text)
-
-
-def _key(text: str, place: int) -> tuple[tuple[str, ...], int]:
-    """Return the parts of a key, and where it ends."""
-    match = _KEY.match(text, _skip_space(text, place))
-    assert match is not None, "the text is TOML"
-    return tuple(_part(each) for each in _PARTS.findall(match[0])), match.end()
-
-
-def _part(raw: str) -> str:
-    if raw.startswith('"'):
-        return str(tomllib.loads(f"key = {raw}")["key"])
-    return raw[1:-1] if raw.startswith("'") else raw
-
-
-def _value(text: str, place: int) -> tuple[int, int]:
-    """Return where the value begins and ends that stands at a place, or behind spaces there."""
-    begin = end = _skip_space(text, place)
-    depth = 0
-    for match in _TOKEN.finditer(text, begin):
-        token = match[0]
-        is_comment_or_end = token[0] in "#\r\n"
-        if is_comment_or_end and depth == 0:
-            break
-        if token in {"[", "{"}:
-            depth += 1
-        elif token in {"]", "}"}:
-            depth -= 1
-        if not is_comment_or_end and not token.isspace():
-            end = match.end()
-    return begin, end

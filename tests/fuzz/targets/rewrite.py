@@ -1,6 +1,7 @@
 """Any text of a cluster file is rewritten to say what is wanted, with every comment kept, or ConfigError."""
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def check(data: bytes) -> set[str]:
     says = read_toml(new.encode(), ClusterConfig, file=FILE, folder=Path())
     assert says.in_order() == want.in_order()
     if cluster:
-        kept = comments_above_tables(text) if name == "remove" else comments(text)
+        kept = comments_apart(text) if name == "remove" else comments(text)
         assert kept <= comments(new), "a comment was lost"
     assert rewrite_members(new, want, file=FILE) == new, "the second time changes something"
     return {name}
@@ -83,15 +84,17 @@ def comments(text: str) -> set[str]:
     return {line.strip() for line in text.split("\n") if line.strip().startswith("#")}
 
 
-def comments_above_tables(text: str) -> set[str]:
-    """Return those of them that a table or the end follows: they do not belong to the table before."""
+def comments_apart(text: str) -> set[str]:
+    """Return those of them that blank lines part from all else, and that a table or the end follows: they are of no member."""
     found: set[str] = set()
     is_above = True
-    for line in reversed([each.strip() for each in text.split("\n")]):
-        if line.startswith("#") and is_above:
-            found.add(line)
-        elif line and not line.startswith("#"):
-            is_above = line.startswith("[")
+    for paragraph in reversed(re.split(r"\n[ \t\r]*\n", text)):
+        lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
+        others = [line for line in lines if not line.startswith("#")]
+        if others:
+            is_above = others[0].startswith("[")
+        elif is_above:
+            found.update(lines)
     return found
 
 
@@ -110,6 +113,7 @@ def seeds() -> Mapping[str, bytes]:
         "nothing": b"\x07" + spoken,
         "sample": b"\x00" + (SAMPLES / "cluster.toml").read_bytes(),
         "no-newline": b"\x00" + text.rstrip(),
+        "apart": b"\x02" + spoken + b"\n# apart\n",
         "inline": b'\x00name = "lab"\nnode = [{number = 1, name = "a", address = "::1"}]\n',
         "no-number": b'\x00name = "lab"\n[[node]]\nname = "a"\n',
         "empty-row": b"\x00" + text + b"[[node]]\n",

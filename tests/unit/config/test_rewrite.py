@@ -66,15 +66,35 @@ def test_the_version_stands_below_the_name() -> None:
     assert rewrite("\n".join(lines), again).count("membership_version") == 1
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_removed_member_leaves_the_comments_around_it(number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "gone"), [(1, ["# about alpha", "# where"]), (2, ["# about beta", "# the end"])]
+)
+def test_a_removed_member_takes_the_comments_that_speak_of_it(number: int, gone: list[str]) -> None:
     cluster = read(TEXT)
     wanted = replace(cluster, node=tuple(each for each in cluster.node if each.number != number))
     new = rewrite(TEXT, wanted)
     assert read(new) == wanted
-    # One that stands on a line of the member that goes, goes with it.
-    gone = ["# where"] if number == 1 else []
     assert comments(new) == [each for each in comments(TEXT) if each not in gone]
+
+
+def test_all_changes_at_once_leave_every_other_line() -> None:
+    cluster = read(TEXT)
+    alpha, beta = cluster.node
+    spoken = TEXT + "\n# apart\n"
+    wanted = replace(
+        cluster,
+        node=(DELTA, replace(beta, port=7712, cordoned=True), replace(DELTA, number=5, name="eps")),
+        membership_version=8,
+    )
+    assert rewrite(spoken, wanted) == (
+        '# top\nname = "test"  # the name\nmembership_version = 8\n\n# about timers\n[timers]\n'
+        'idle_seconds = 20.0\n\n# about beta\n[[node]]\nnumber = 2\nname = "beta"\n'
+        'address = "127.0.0.1"\nport = 7712\ncordoned = true\n# the end\n\n'
+        '[[node]]\nnumber = 4\nname = "delta"\naddress = "127.0.0.1"\nport = 7704\nzone = "rack2"\n\n'
+        '[[node]]\nnumber = 5\nname = "eps"\naddress = "127.0.0.1"\nport = 7704\nzone = "rack2"\n\n'
+        "# apart\n"
+    )
+    assert alpha.number == 1
 
 
 def test_a_cordon_is_written_behind_the_keys_of_its_node_and_undone_in_place() -> None:
