@@ -42,7 +42,7 @@ OBJECT = b""
 BARS = {
     (Command.WRITE, 32): at_most(1.25),
     (Command.WRITE, 1): at_most(1.75),
-    (Command.READ, 32): at_most(1.5),
+    (Command.READ, 32): at_most(1.1),
     (Command.READ, 1): at_most(2.25),
 }
 
