@@ -93,6 +93,22 @@ class FakeClient:
             self._fake.pages[key] = content[start : start + PAGE_BYTES]
         return PutOutcome.STORED
 
+    def put_each(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        pages: Sequence[memoryview],
+    ) -> int:
+        self._fake.calls["put_each"] += 1
+        if self._fake.is_delaying or self._fake.is_refusing:
+            return 0
+        self._fake.calls["put"] += len(indexes)
+        for index, page in zip(indexes, pages, strict=True):
+            assert len(page) == PAGE_BYTES
+            self._put(pool, object_id, index, bytes(page))
+        return len(indexes)
+
     def patch(
         self,
         pool: PoolId,

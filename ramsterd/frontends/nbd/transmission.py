@@ -51,10 +51,13 @@ _PAGE_MASK: Final = PAGE_BYTES - 1
 _PAGE_SHIFT: Final = PAGE_BYTES.bit_length() - 1
 _SLICE_BYTES: Final = SLICE_PAGES * PAGE_BYTES
 
-# READs that one call of the pager is worth while for, and as many as a pass may have.
+# Requests that one call of the pager is worth while for, and READs as many as a pass may have; the
+# receive buffer bounds WRITEs.
 _TOGETHER_MIN: Final = 2
 _TOGETHER_BYTES_MIN: Final = _TOGETHER_MIN * REQUEST_BYTES
 _TOGETHER_BYTES_MAX: Final = PASS_PAGES_MAX * REQUEST_BYTES
+# A WRITE of a page.
+_WRITE_BYTES: Final = REQUEST_BYTES + PAGE_BYTES
 
 assert 1 << _PAGE_SHIFT == PAGE_BYTES
 assert REQUEST.size == REQUEST_BYTES
@@ -124,6 +127,7 @@ class Transmission:
             export.object_id,
             export.size,
             pager.get_here,
+            pager.put_each,
             answers.each_page,
         )
 
@@ -240,13 +244,15 @@ class Transmission:
             else:
                 owes = in_flight.count or self.replies.queued_bytes
                 self.has_unserved = bool(owes) and self.is_full
+                # The first WRITE to a blank export waits for the state file, in `rare`.
+                write_word = self._write_word if self._mark.is_set else -1
                 if not self.has_unserved:
                     rare.wanted_bytes = REQUEST_BYTES
                     self._read_together()
+                    self._write_together(write_word)
                     self.has_unserved = rare.pages_of_pass >= PASS_PAGES_MAX
                 if not self.has_unserved:
-                    # The first WRITE to a blank export waits for the state file, in `rare`.
-                    self._serve(self._write_word if self._mark.is_set else -1)
+                    self._serve(write_word)
         finally:
             in_flight.is_in_pass = False
         if not self.has_unserved and not rare.is_disconnecting:
@@ -326,7 +332,7 @@ class Transmission:
         start, end = received.start, received.end
         if end - start < _TOGETHER_BYTES_MIN:
             return
-        pool, object_id, size, get_here, answer_each = self._together
+        pool, object_id, size, get_here, _, answer_each = self._together
         whole_end = start + (end - start) // REQUEST_BYTES * REQUEST_BYTES
         view = received.view[start : min(whole_end, start + _TOGETHER_BYTES_MAX)]
         cookies, offsets = [], []
@@ -344,6 +350,31 @@ class Transmission:
         self._latency.reads += count
         self._rare.pages_of_pass += count
         received.start += count * REQUEST_BYTES
+
+    def _write_together(self, write_word: int) -> None:
+        """Serve the WRITEs of one page each that come next, likewise, up to the first for which there is no room."""
+        received = self.received
+        start, end, view = received.start, received.end, received.view
+        if end - start < _TOGETHER_MIN * _WRITE_BYTES:
+            return
+        pool, object_id, size, _, put_each, _ = self._together
+        indexes, pages, replies = [], [], []
+        while (stop := start + _WRITE_BYTES) <= end:
+            word, cookie, offset, length = _unpack_request(view, start)
+            if word != write_word or length != PAGE_BYTES or offset & _PAGE_MASK or offset >= size:
+                break
+            indexes.append(offset >> _PAGE_SHIFT)
+            pages.append(view[start + REQUEST_BYTES : stop])
+            replies.append(SUCCESS + cookie)
+            start = stop
+        if len(indexes) < _TOGETHER_MIN:
+            return
+        count = put_each(pool, object_id, indexes, pages)
+        self.replies.pieces.extend(replies[:count])
+        self.replies.queued_bytes += count * REPLY_BYTES
+        self._requests_counted[_WRITE] += count
+        self._latency.writes += count
+        received.start += count * _WRITE_BYTES
 
     def _must_stop(self, pages_read: int) -> bool:
         """Whether a pass is over, asked after each request that is not answered at once."""

@@ -110,6 +110,23 @@ class PagerClient:
         """See `DiskClient`."""
         return self._get_here(pool, object_id, indexes)
 
+    def put_each(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        pages: Sequence[memoryview],
+    ) -> int:
+        """See `DiskClient`."""
+        if self._book.open:
+            return 0
+        put, count = self._put, 0
+        for index, page in zip(indexes, pages, strict=True):
+            if not put(pool, object_id, index, page):
+                break
+            count += 1
+        return count
+
     def patch(
         self,
         pool: PoolId,

@@ -85,6 +85,19 @@ class DiskClient(PageClient, Protocol):
         """Return pages anywhere in an object, None for holes, up to the first that `get` has to be asked for."""
         ...
 
+    def put_each(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        pages: Sequence[memoryview],
+    ) -> int:
+        """Store pages anywhere in an object, in their order, up to the first that `put` has to be asked for.
+
+        Return how many.  Each of `pages` is 4096 bytes, free again when this returns.
+        """
+        ...
+
     def patch(
         self,
         pool: PoolId,

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -605,3 +606,47 @@ def test_reads_see_the_writes_that_came_before_them() -> None:
     answers = client.take(c2=4096, c3=4096, c5=4096, c6=4096)
     assert answers[3] == bytes([2]) * PAGE_BYTES
     assert [answers[each] for each in (2, 5, 6)] == [PAGE] * 3
+
+
+def test_writes_of_a_page_that_come_together_are_one_call_and_take_effect_in_their_order() -> None:
+    client = Client()
+    told = [(1, 4, b"a"), (2, 0, b"b"), (3, 4, b"c"), (4, 9, b"d")]
+    client.say(
+        b"".join(
+            write(cookie, index * PAGE_BYTES, data * PAGE_BYTES) for cookie, index, data in told
+        )
+        + read_page(5, 4)
+    )
+    assert client.pager.calls["put_each"] == 1
+    answers = client.take(c5=4096)
+    assert answers == {1: 0, 2: 0, 3: 0, 4: 0, 5: b"c" * PAGE_BYTES}
+    assert list(answers) == [1, 2, 3, 4, 5]
+    assert client.counters.requests_total()["WRITE"] == 4
+
+
+def test_writes_without_room_are_refused_one_by_one() -> None:
+    client = Client()
+    client.pager.is_refusing = True
+    client.say(write(1, 0, PAGE) + write(2, PAGE_BYTES, PAGE))
+    assert client.take() == {1: Errno.ENOSPC, 2: Errno.ENOSPC}
+    assert client.counters.requests_total()["WRITE"] == 2
+
+
+def test_writes_that_come_together_and_wait_are_answered_when_they_are_stored() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.say(write(1, 0, PAGE) + write(2, PAGE_BYTES, PAGE))
+    assert client.take() == {}
+    client.pager.release()
+    assert client.take() == {1: Errno.NONE, 2: Errno.NONE}
+
+
+def test_a_read_only_export_takes_no_writes_that_come_together() -> None:
+    pager, counters = FakePager(), Counters()
+    session = Session(export=replace(EXPORT, is_read_only=True))
+    transmission = Transmission(session, pager, counters, lambda: None, pool=POISONED)
+    transmission.received.feed(write(1, 0, PAGE) + write(2, PAGE_BYTES, PAGE))
+    transmission.serve()
+    found = parse_replies(b"".join(transmission.replies.pieces), {})
+    assert set(found.values()) == {Errno.EPERM}
+    assert not pager.pages
