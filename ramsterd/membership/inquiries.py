@@ -2,11 +2,14 @@
 
 Each node that is asked counts the pages of its own that only that node has, which takes a while;
 answers come in one by one.  The asker looks at them when it likes, and may have gone.
+
+A node that drains tells all peers whenever it has counted, so that its drain has the same figures
+at each member, and none has to ask.
 """
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
@@ -46,9 +49,13 @@ class DrainSaid:
     # Whether it has a link to this node, or is this one.
     is_reached: bool
     pages_foreign: int | None = None
+    # The most that there were in this drain.  None also: its release does not say.
+    pages_foreign_max: int | None = None
     pages_own_elsewhere: int | None = None
     pages_owned: int | None = None
     clients: int | None = None
+    # How long ago it said that: to count takes minutes at a large node.
+    said_seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -58,8 +65,13 @@ class _Asked:
     # Of its drain; 0: it does not drain, or nobody knows.
     number: int = 0
     said: Holdings | None = None
+    said_at: float = float("-inf")
     is_waiting: bool = False
     asked_at: float = float("-inf")
+
+    def on_answer(self, holdings: Holdings, now: float) -> None:
+        """It says how it stands."""
+        self.said, self.said_at, self.is_waiting = holdings, now, False
 
 
 class Inquiries:
@@ -77,6 +89,9 @@ class Inquiries:
         self._askers: dict[NodeId, set[NodeId]] = {}
         # How many programs use this node; the daemon knows.
         self.count_clients: Callable[[], int] = lambda: 0
+        # The drain of this node, and how many pages of others were here at most in it.
+        self._our_drain: int | None = None
+        self._here_max = 0
         # What the log has said of the end of a drain of this node.
         self._said_ending = ""
 
@@ -115,7 +130,7 @@ class Inquiries:
             plan.said = None
             if not plan.is_waiting:
                 self._ask_itself(node, plan)
-        return _drain_said(plan.said, self._is_reached(node))
+        return _drain_said(plan, self._is_reached(node))
 
     def _ask_itself(self, node: NodeId, asked: _Asked) -> None:
         asked.is_waiting = self._is_reached(node)
@@ -137,12 +152,20 @@ class Inquiries:
                 self._drains[node] = _Asked(number)
         self._drains = {node: self._drains[node] for node in draining}
         self._plans.clear()
+        if self._our_drain != draining.get(self._local):
+            self._our_drain, self._here_max = draining.get(self._local), 0
+        self._count_here()
+
+    def _count_here(self) -> int:
+        """Return how many pages of others were here at most while this node drains; 0: it does not."""
+        if self._our_drain is not None:
+            self._here_max = max(self._here_max, self._engine.pages_here(self._local))
+        return self._here_max
 
     def drains_said(self) -> dict[NodeId, DrainSaid]:
         """Return what each node that drains said last."""
         return {
-            node: _drain_said(each.said, self._is_reached(node))
-            for node, each in self._drains.items()
+            node: _drain_said(each, self._is_reached(node)) for node, each in self._drains.items()
         }
 
     def _ask(self, node: NodeId, asked: set[NodeId]) -> Inquiry:
@@ -173,25 +196,39 @@ class Inquiries:
             engine.pages_here(node),
             pages_owned=engine.pages_owned() if is_ours else 0,
             clients=self.count_clients() if is_ours else 0,
+            pages_here_max=self._count_here() if is_ours else 0,
         )
         if is_ours:
             self._say_what_ends(holdings)
-        for asker in sorted(self._askers.pop(node, ())):
-            if asker == self._local:
-                self.on_holdings(asker, holdings)
-            elif (link := self._links.get(asker)) is not None:
-                link.post(MemberMessage.HOLDINGS, count=1, table=holdings_message(holdings))
-                link.push()
+        askers = self._askers.pop(node, set())
+        for each in sorted(askers):
+            self._tell(each, holdings)
+        if is_ours and self._our_drain is not None:
+            unasked = replace(holdings, is_unasked=True)
+            for each in sorted(self._links.keys() - askers):
+                self._tell(each, unasked)
+
+    def _tell(self, asker: NodeId, holdings: Holdings) -> None:
+        if asker == self._local:
+            self.on_holdings(asker, holdings)
+        elif (link := self._links.get(asker)) is not None:
+            link.post(MemberMessage.HOLDINGS, count=1, table=holdings_message(holdings))
+            link.push()
 
     def on_holdings(self, source: NodeId, holdings: Holdings) -> None:
         """A node, or we ourselves, answered."""
         inquiry = self.removals.get(holdings.node)
-        if inquiry is not None and source in inquiry.waits_for:
+        is_answer = not holdings.is_unasked
+        if inquiry is not None and source in inquiry.waits_for and is_answer:
             inquiry.waits_for.discard(source)
             inquiry.answers[source] = holdings
-        for asked in (self._drains.get(source), self._plans.get(source)):
-            if asked is not None and asked.is_waiting and holdings.node == source:
-                asked.said, asked.is_waiting = holdings, False
+        if holdings.node != source:
+            return
+        drain, plan, now = self._drains.get(source), self._plans.get(source), trio.current_time()
+        if drain is not None and (drain.is_waiting or not is_answer):
+            drain.on_answer(holdings, now)
+        if plan is not None and plan.is_waiting and is_answer:
+            plan.on_answer(holdings, now)
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nobody waits for its answer any more."""
@@ -215,13 +252,16 @@ class Inquiries:
         self._said_ending = ending
 
 
-def _drain_said(said: Holdings | None, is_reached: bool) -> DrainSaid:
+def _drain_said(asked: _Asked, is_reached: bool) -> DrainSaid:
+    said = asked.said
     if said is None:
         return DrainSaid(is_reached=is_reached)
     return DrainSaid(
         is_reached=is_reached,
         pages_foreign=said.pages_here,
+        pages_foreign_max=said.pages_here_max or None,
         pages_own_elsewhere=said.last_copies,
         pages_owned=said.pages_owned,
         clients=said.clients,
+        said_seconds=trio.current_time() - asked.said_at,
     )

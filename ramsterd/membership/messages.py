@@ -4,15 +4,17 @@
               a group: [[number, name, address, port, zone, cordoned, draining, drain_number,
                          drain_began_at, drain_deadline_at, drain_origin, drain_reason] * up to 128]
     ASK       [node number]: what have you to do with it?                                          HOLDINGS follows
-    HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here, 0, 0] no answer
+    HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here,
+               0, 0, 0, false]                                                                     no answer
               of the sender itself: [.., its pages that only peers have, that peers have, pages of
-              others here, all its pages, clients connected]
+              others here, all its pages, clients connected, pages of others here at most in its
+              drain, whether nobody asked]; earlier releases neither send nor read the last two
 
 ASK is no request of the link: a node that is slow to answer costs nobody a slot, and the asker has
 its own timeout.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, cast
@@ -23,7 +25,7 @@ from config.model import ClusterConfig, NodeConfig
 from config.reader import read_plain
 from net.errors import RemoteProtocolError
 from net.frame import APPLICATION_TYPE_MIN, Frame, FrameLimits
-from net.packing import MESSAGE_BYTES_MAX, pack_fields, unpack, unpack_fields
+from net.packing import MESSAGE_BYTES_MAX, check_fields, pack_fields, unpack, unpack_fields
 from nodemanager.changes import ANCESTORS_MAX, Said, Version
 from nodemanager.ids import NodeId
 from ramsterd.remote import wire
@@ -71,7 +73,8 @@ class Holdings:
 
     Of itself: pages of its own that peers have, those that only peers have, pages of all others
     here; and all pages that it owns, wherever they are, and how many clients it has: they end with
-    it.
+    it.  While it drains also how many pages of others were here at most since then; 0: it does not
+    drain, or its release does not say.
     """
 
     node: NodeId
@@ -80,6 +83,15 @@ class Holdings:
     pages_here: int
     pages_owned: int = 0
     clients: int = 0
+    pages_here_max: int = 0
+    # Whether a node that drains tells it of itself, and was not asked.
+    is_unasked: bool = False
+
+
+HOLDINGS_TYPES: Final = (*[int] * 7, bool)
+# What each HOLDINGS has at least: the others came later.
+HOLDINGS_FIELDS_MIN: Final = 6
+assert len(HOLDINGS_TYPES) == len(fields(Holdings))
 
 
 def members_message(said: Said) -> tuple[bytes, bytes]:
@@ -173,16 +185,7 @@ def parse_ask(frame: Frame) -> NodeId:
 
 def holdings_message(holdings: Holdings) -> bytes:
     """Return the table of a HOLDINGS."""
-    return pack_fields(
-        [
-            holdings.node,
-            holdings.last_copies,
-            holdings.pages_there,
-            holdings.pages_here,
-            holdings.pages_owned,
-            holdings.clients,
-        ]
-    )
+    return pack_fields([getattr(holdings, each.name) for each in fields(Holdings)])
 
 
 def parse_holdings(frame: Frame) -> Holdings:
@@ -191,11 +194,13 @@ def parse_holdings(frame: Frame) -> Holdings:
     Raises:
         RemoteProtocolError: It is none.
     """
-    fields = unpack_fields(bytes(frame.table), (int, int, int, int, int, int))
-    node, *counts = cast("tuple[int, ...]", fields)
+    found = unpack(bytes(frame.table))
+    said = len(found) if isinstance(found, list) else 0
+    types = HOLDINGS_TYPES[: max(HOLDINGS_FIELDS_MIN, said)]
+    node, *counts = cast("tuple[int, ...]", check_fields(found, types))
     if not all(0 <= count <= PAGES_MAX for count in counts):
         raise RemoteProtocolError(f"HOLDINGS of {', '.join(map(str, counts))}")
-    return Holdings(_node(node), *counts)
+    return Holdings(_node(node), *counts)  # type: ignore[arg-type]  # the last one is a bool
 
 
 def _node(number: int) -> NodeId:

@@ -4,17 +4,17 @@ And the messages: any bytes give a message or RemoteProtocolError; what is said 
 """
 
 import random
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
 
 import msgpack
 import pytest
 from hypothesis import given, strategies as st
 
-from config.limits import REASON_BYTES_MAX, TIMESTAMP_MAX
+from config.limits import NODE_NUMBER_MAX, REASON_BYTES_MAX, TIMESTAMP_MAX
 from config.model import NodeConfig
 from net.errors import RemoteProtocolError
 from net.frame import Frame
-from net.packing import pack_fields
+from net.packing import pack_fields, unpack_fields
 from nodemanager.changes import (
     ANCESTORS_MAX,
     Add,
@@ -34,6 +34,8 @@ from ramsterd.membership.messages import Holdings, MemberMessage
 from tests.helpers.clusters import cluster_of
 
 NODES = 4
+# Behind the node, and before the flag at the end.
+HOLDINGS_COUNTS = len(fields(Holdings)) - 2
 # Nodes 0 to 3 change things; 4 to 9 are what they add and remove.
 numbers = st.integers(4, 9)
 nodes = st.builds(
@@ -166,12 +168,51 @@ def test_any_bytes_give_a_message_or_a_named_error(table: bytes, body: bytes) ->
             pass
 
 
-@given(node=st.integers(0, 1023), there=st.integers(0, (1 << 63) - 1), here=st.integers(0, 1 << 40))
-def test_holdings_are_heard(node: int, there: int, here: int) -> None:
-    holdings = Holdings(NodeId(node), there // 2, there, here)
+counts = st.integers(0, messages.PAGES_MAX)
+some_holdings = st.builds(
+    Holdings,
+    st.integers(0, NODE_NUMBER_MAX).map(NodeId),
+    *[counts] * (HOLDINGS_COUNTS),
+    st.booleans(),
+)
+
+
+@given(holdings=some_holdings)
+def test_holdings_are_heard(holdings: Holdings) -> None:
     table = messages.holdings_message(holdings)
+    assert len(table) <= messages.HOLDINGS_BYTES_MAX
     assert messages.parse_holdings(frame(50, table)) == holdings
-    assert messages.parse_ask(frame(49, messages.ask_message(NodeId(node)))) == node
+    asked = messages.parse_ask(frame(49, messages.ask_message(holdings.node)))
+    assert asked == holdings.node
+
+
+@given(holdings=some_holdings, newer=st.lists(st.text(max_size=4) | counts, max_size=3))
+def test_holdings_of_another_release_are_heard_as_far_as_both_know(
+    holdings: Holdings, newer: list[object]
+) -> None:
+    plain = list(astuple(holdings))
+    known = plain[: messages.HOLDINGS_FIELDS_MIN]
+    older = messages.parse_holdings(frame(50, pack_fields(known)))
+    said = replace(holdings, pages_here_max=0, is_unasked=False)
+    assert older == said, "it does not say what came later"
+    assert messages.parse_holdings(frame(50, pack_fields([*plain, *newer]))) == holdings
+    # What an earlier release reads of ours: it took the first fields, and let the rest be.
+    assert unpack_fields(messages.holdings_message(holdings), (int,) * len(known)) == tuple(known)
+
+
+@given(holdings=some_holdings, place=st.integers(1, HOLDINGS_COUNTS), data=st.data())
+def test_holdings_with_a_count_that_is_none_are_refused(
+    holdings: Holdings, place: int, data: st.DataObject
+) -> None:
+    plain: list[object] = list(astuple(holdings))
+    plain[place] = data.draw(st.sampled_from([-1, messages.PAGES_MAX + 1, True, "9", None]))
+    with pytest.raises(RemoteProtocolError, match=r"HOLDINGS of|field \d is"):
+        messages.parse_holdings(frame(50, pack_fields(plain)))
+
+
+def test_holdings_of_too_few_fields_are_refused() -> None:
+    with pytest.raises(RemoteProtocolError, match="5 fields, expected 6"):
+        messages.parse_holdings(frame(50, pack_fields([1, 0, 0, 0, 0])))
 
 
 def test_a_member_of_an_earlier_release_has_no_order() -> None:

@@ -239,8 +239,9 @@ async def test_we_ask_ourselves_as_we_drain(asking: Asking) -> None:
     assert [node for node, _ in asking.pages.counting] == [US]
     asking.counted(US)
     said = DrainSaid(
-        is_reached=True, pages_foreign=20, pages_own_elsewhere=3, pages_owned=10, clients=5
-    )
+        is_reached=True, pages_foreign=20, pages_foreign_max=20, pages_own_elsewhere=3,
+        pages_owned=10, clients=5,
+    )  # fmt: skip
     assert asking.inquiries.drains_said() == {US: said}
 
 
@@ -263,6 +264,66 @@ async def test_what_was_said_of_an_earlier_drain_counts_no_more(asking: Asking) 
     assert asking.inquiries.drains_said() == {OTHER: DrainSaid(is_reached=True)}
     asking.inquiries.on_members(CLUSTER)
     assert asking.inquiries.drains_said() == {}
+
+
+async def test_a_node_that_drains_tells_each_peer_how_many_pages_there_were_at_most(
+    asking: Asking,
+) -> None:
+    asking.inquiries.on_members(draining(US))
+    asking.pages.here = 90
+    asking.inquiries.on_ask(US, ONE)
+    asking.counted(US)
+    asking.pages.here = 40
+    asking.inquiries.on_ask(US, US)
+    asking.counted(US)
+    for node, link in asking.links.items():
+        heard = cast("list[Holdings]", link.said())
+        assert [(said.pages_here, said.pages_here_max) for said in heard] == [(90, 90), (40, 90)]
+        assert [said.is_unasked for said in heard] == [node != ONE, True]
+    asking.inquiries.on_members(draining(US, number=6))
+    asking.counted(US)
+    asking.inquiries.on_members(CLUSTER)
+    asking.inquiries.on_ask(US, ONE)
+    asking.counted(US)
+    last = cast("list[Holdings]", asking.links[ONE].said())[-2:]
+    assert [said.pages_here_max for said in last] == [40, 0], "of this drain; and of none"
+    assert len(asking.links[OTHER].said()) == 3, "without a drain only who asks is told"
+
+
+async def test_the_most_is_known_from_the_first_moment_of_a_drain(asking: Asking) -> None:
+    asking.inquiries.on_members(draining(US))
+    asking.pages.here = 5
+    asking.inquiries.on_ask(US, ONE)
+    asking.counted(US)
+    [said] = cast("list[Holdings]", asking.links[ONE].said())
+    assert said.pages_here_max == 20
+
+
+async def test_what_a_node_that_drains_says_unasked_counts(
+    asking: Asking, mock_clock: MockClock
+) -> None:
+    asking.inquiries.on_members(draining(OTHER))
+    unasked = Holdings(OTHER, 3, 2, 9, pages_here_max=30, is_unasked=True)
+    asking.inquiries.on_holdings(OTHER, unasked)
+    mock_clock.jump(7.0)
+    said = asking.inquiries.drains_said()[OTHER]
+    assert (said.pages_foreign, said.pages_foreign_max, said.said_seconds) == (9, 30, 7.0)
+    asking.inquiries.on_holdings(OTHER, replace(unasked, node=ONE, pages_here=8))
+    asking.inquiries.on_holdings(OTHER, Holdings(OTHER, 3, 2, 8))
+    assert asking.inquiries.drains_said()[OTHER].pages_foreign == 9, "of before the drain"
+    asking.inquiries.on_members(CLUSTER)
+    asking.inquiries.on_holdings(OTHER, unasked)
+    assert asking.inquiries.drains_said() == {}
+
+
+async def test_what_a_node_says_unasked_answers_no_question(asking: Asking) -> None:
+    """It may have been counted before the question."""
+    unasked = Holdings(OTHER, 3, 2, 9, pages_here_max=30, is_unasked=True)
+    removal = asking.inquiries.ask(OTHER)
+    asking.inquiries.plan_drain(OTHER)
+    asking.inquiries.on_holdings(OTHER, unasked)
+    assert removal.answers == {}
+    assert asking.inquiries.plan_drain(OTHER) == DrainSaid(is_reached=True)
 
 
 # Before a drain.
