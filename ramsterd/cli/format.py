@@ -233,7 +233,7 @@ def _waits_for(engine: dict[str, Any]) -> str:
     with_room = sum(bool(row["status"] and row["status"]["free_bytes"]) for row in linked)
     return (
         f"waiting for more peers with room ({len(linked)} of {len(peers)} peers have a link,"
-        f" {with_room} of these have room)"
+        f" {with_room} of these have room); `ramsterctl health` says what to type"
     )
 
 

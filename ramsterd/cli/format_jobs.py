@@ -1,10 +1,13 @@
 """What jobs look like: a table, the line of one that goes on, and the line with which one ends.  Pure."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from config.durations import format_duration
 
+# A node that drains says every two seconds how far it is.  Older figures have their age beside them.
+FRESH_SECONDS: Final = 10.0
+_DO: Final = {"drain": "move", "rebuild": "copy", "recall": "move", "verify": "check"}
 _ENDED_STATES = ("done", "failed", "cancelled")
 
 
@@ -28,17 +31,27 @@ def overdue_line(job: dict[str, Any]) -> str:
 
 def progress(job: dict[str, Any]) -> str:
     """Return how far a job is: `9,000 of 12,400 pages, 1,500 a second, about 2 s left`."""
-    if job["total"] is None:
-        far = f"{_count(job['done'], job['noun'])} so far" if job["done"] else "not known yet"
-    else:
-        far = f"{job['done']:,} of {_count(job['total'], job['noun'])}"
-    parts = [far]
+    parts = [_far(job)]
+    # An older daemon does not tell what follows.
+    if job.get("trailing") and job["done"] == job["total"]:
+        parts.append(f"{_count(job['trailing'], job['noun'])} of its own not home yet")
+    if (old := job.get("as_of_seconds", 0.0)) >= FRESH_SECONDS:
+        parts.append(f"as of {format_duration(old)} ago")
     if job["waits_for"]:
-        parts.append(f"waits: {job['waits_for']}")
+        parts.append(f"waits for {job['waits_for']}")
     elif job["seconds_left"] is not None:
         parts.append(f"{job['per_second']:,.0f} a second")
         parts.append(f"about {format_duration(max(1.0, job['seconds_left']))} left")
     return ", ".join(parts)
+
+
+def _far(job: dict[str, Any]) -> str:
+    noun = job["noun"]
+    if job["total"] is None:
+        return f"{_count(job['done'], noun)} so far" if job["done"] else "not known yet"
+    if not job["total"]:
+        return f"no {noun}s to {_DO.get(job['kind'], 'do')}"
+    return f"{job['done']:,} of {_count(job['total'], noun)}"
 
 
 def watch_line(job: dict[str, Any]) -> str:

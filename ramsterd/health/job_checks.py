@@ -24,7 +24,7 @@ def job_overdue(facts: Facts, past: Past) -> Finding | None:
 
 
 def _late(job: LateJob) -> str:
-    waits = f"; {job.waits_for}" if job.waits_for else ""
+    waits = f"; waits for {job.waits_for}" if job.waits_for else ""
     return (
         f"{job.name} of {job.what}: {human_count(job.left, job.noun)} left, {format_duration(job.seconds)}"
         f" after the deadline; none is dropped{waits}"

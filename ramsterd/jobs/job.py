@@ -13,13 +13,14 @@ from typing import Final
 from config.durations import format_duration
 from config.units import human_count
 from ramsterd.core.stall import Stall
-from ramsterd.jobs.work import LIVE_STATES, Ending, JobKind, JobState, Work
+from ramsterd.jobs.work import LIVE_STATES, RULES, Ending, JobKind, JobState, Work
 
 # Nothing has moved for so long: the job says what it waits for.
 STALL_SECONDS: Final = 10.0
 # What trails has not moved for so long: no more of it fits.
 TRAILING_SECONDS: Final = 10.0
-# Over how long the rate is averaged that the end is estimated by.
+# Over how long the rate is averaged that the end is estimated by.  If nothing has moved for so long
+# there is no estimate.
 RATE_SECONDS: Final = 5.0
 # Rates of less say nothing.
 RATE_MIN: Final = 0.1
@@ -60,6 +61,10 @@ class JobStatistics:
     done: int
     # None: not known yet.
     total: int | None
+    # What comes home behind it, as far as it fits; None: not known yet.
+    trailing: int | None
+    # How old these figures are: the node that works said them last.
+    as_of_seconds: float
     per_second: float
     # None: nothing moves, or nobody knows.
     seconds_left: float | None
@@ -82,11 +87,14 @@ class Job:
         self.done = 0
         self._waits_for = ""
         self._peak = work.left or 0
-        self._base = work.done_total or 0
+        self._left_max = work.left_max
+        # Whether the node that works was restarted, and has counted anew since.
+        self._is_counted_anew = False
+        self._base = (work.done_total or 0) if RULES[work.kind].recurs else 0
         self._lost_base = work.lost_total
         self._left, self._trailing = Stall(_has_progressed), Stall(_has_progressed)
         self._rate = 0.0
-        self._looked_at = now
+        self._looked_at = self._moved_at = now
         # Since when there is nothing to do.
         self._idle_since: float | None = None
 
@@ -123,7 +131,8 @@ class Job:
         self.state, self.ended_at = ending.state, now
         self._waits_for, self._rate = "", 0.0
         why = f": {ending.why};" if ending.why else ","
-        since = " since ramsterd started" if self.work.is_resumed else ""
+        is_partial = self.work.is_resumed and self.work.left_max is None
+        since = " since ramsterd started" if is_partial or self._is_counted_anew else ""
         is_late = ending.state is JobState.DONE and _is_late(self.work)
         late = ", after its deadline" if is_late else ""
         took = told_seconds(now - self.began_at)
@@ -131,7 +140,7 @@ class Job:
 
     def _measure(self, work: Work, now: float) -> None:
         before = self.done
-        self._peak = max(self._peak, work.left or 0)
+        self._peak = self._peak_of(work)
         if work.done_total is not None:
             self.done = max(0, work.done_total - self._base)
         elif work.left is not None:
@@ -140,20 +149,32 @@ class Job:
         if seconds > 0:
             rate = max(0, self.done - before) / seconds
             self._rate += (rate - self._rate) * min(1.0, seconds / RATE_SECONDS)
+        if self.done > before:
+            self._moved_at = now
+
+    def _peak_of(self, work: Work) -> int:
+        if work.left_max is None:
+            return max(self._peak, work.left or 0)
+        self._is_counted_anew |= self._left_max is not None and work.left_max < self._left_max
+        self._left_max = work.left_max
+        return max(work.left_max, work.left or 0)
 
     def _is_over(self, work: Work, now: float, clear_seconds: float) -> bool:
         if work.is_active:
             self._idle_since = None
             is_trailing = work.left == 0 and bool(work.trailing)
-            return is_trailing and self._trails_in_vain(work.trailing or 0, now)
+            return is_trailing and self._trails_in_vain(work, now)
         self._idle_since = now if self._idle_since is None else self._idle_since
         return now - self._idle_since >= clear_seconds
 
-    def _trails_in_vain(self, trailing: int, now: float) -> bool:
-        return self._trailing.look(trailing, now) >= TRAILING_SECONDS
+    def _trails_in_vain(self, work: Work, now: float) -> bool:
+        # Old figures say nothing of now: only the same ones again are a standstill.
+        at = now - work.trailing_as_of_seconds
+        return self._trailing.look(work.trailing or 0, at) >= TRAILING_SECONDS
 
     def _live_state(self, work: Work, now: float) -> JobState:
-        stalled = 0.0 if not work.left else self._left.look(work.left, now)
+        at = now - work.as_of_seconds
+        stalled = 0.0 if not work.left else self._left.look(work.left, at)
         is_stalled = stalled >= STALL_SECONDS
         self._waits_for = work.waits_for or (work.stall_reason if is_stalled else "")
         # Whether it is late is known only of work whose figures are.
@@ -175,7 +196,9 @@ class Job:
         """Return a snapshot."""
         work, left = self.work, self.work.left if self.is_live else None
         deadline = work.seconds_to_deadline if self.is_live else None
-        is_moving = bool(left) and self._rate >= RATE_MIN and not self._waits_for
+        is_known = work.left is not None and not work.is_counting
+        has_moved = now - self._moved_at < RATE_SECONDS and self._rate >= RATE_MIN
+        is_moving = is_known and bool(left) and has_moved and not self._waits_for
         return JobStatistics(
             id=self.id,
             kind=work.kind,
@@ -189,7 +212,9 @@ class Job:
             seconds_to_deadline=deadline,
             noun=work.noun,
             done=self.done,
-            total=None if work.left is None else self.done + work.left,
+            total=self.done + work.left if work.left is not None and is_known else None,
+            trailing=work.trailing,
+            as_of_seconds=work.as_of_seconds if self.is_live else 0.0,
             per_second=self._rate,
             seconds_left=(left or 0) / self._rate if is_moving else None,
             waits_for=self._waits_for,

@@ -90,10 +90,19 @@ class Work:
     is_active: bool
     # What is still to do; None: not known yet.
     left: int | None
-    # All that was ever done of its kind; None: it follows from what is left.
+    # The most that was ever left, as the node that works says: what is shown is the same at each
+    # member.  None: it follows from what was seen here.
+    left_max: int | None = None
+    # Whether what is left is being counted, so that there may be more or less of it.
+    is_counting: bool = False
+    # How old these figures are; they come from another node.
+    as_of_seconds: float = 0.0
+    # All that was ever done of its kind, and of work that does not recur: by this work.  None: it
+    # follows from what is left.
     done_total: int | None = None
     # Comes home while it fits: nobody waits for it once it stands still.  None: not known yet.
     trailing: int | None = 0
+    trailing_as_of_seconds: float = 0.0
     # Pages that were lost since the daemon started.
     lost_total: int = 0
     noun: str = "page"

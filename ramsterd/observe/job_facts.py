@@ -9,6 +9,7 @@ from config.units import human_count
 from nodemanager.ids import NodeId, nameless
 from nodemanager.states import ENDED_STATES
 from nodemanager.table import NodeRow
+from ramsterd.health.wording import have, named, start_again
 from ramsterd.jobs.work import Ending, JobKind, JobState, Order, Work
 from ramsterd.membership.ending import describe_ending
 from ramsterd.membership.inquiries import DrainSaid
@@ -20,6 +21,11 @@ RESUMED_SECONDS: Final = 5.0
 RISK: Final = "pages at risk"
 HOME: Final = "pages of this node"
 AWAY: Final = "pages of other nodes"
+# What a job waits for, and what to type; more may follow.
+NO_ROOM: Final = (
+    "room: no other node has room (see `ramsterctl nodes`). Type `ramsterctl memory set --budget SIZE`"
+    " on one"
+)
 
 
 def drain_key(node: NodeConfig) -> str:
@@ -84,32 +90,41 @@ def _drain(
     began, origin = config.drain_began_at, NodeId(config.drain_origin)
     by = names.get(origin, nameless(origin)) if config.drain_number else ""
     age = max(0.0, at.wall - began) if began else 0.0
+    is_resumed = not began or age > at.uptime_seconds + RESUMED_SECONDS
     deadline = config.drain_deadline_at
-    if row.state in ENDED_STATES:
-        no_link = f"{config.name} is down: it drains as soon as it is back"
-    else:
-        no_link = f"{config.name} has no link to this node: it drains as soon as it has one"
+    # Also a node itself ends its drain by what it has told all others: they know that it is over.
+    told = said.pages_foreign if row.is_local else left
+    said_seconds = said.said_seconds or 0.0
     return Work(
         kind=JobKind.DRAIN,
         key=drain_key(config),
         node=config.name,
         what=f"node {config.name}",
-        is_active=left != 0 or own != 0,
+        is_active=left != 0 or told != 0 or own != 0,
         left=left,
+        # Of an earlier run of this node nothing is known.
+        left_max=None if row.is_local and is_resumed else said.pages_foreign_max,
+        as_of_seconds=0.0 if row.is_local else said_seconds,
         trailing=own,
-        waits_for="" if said.is_reached or row.is_local else no_link,
-        stall_reason=(
-            "no other node has room (see `ramsterctl nodes`). Type `ramsterctl memory set --budget SIZE`"
-            f" on one, or `ramsterctl node uncordon {config.name}`"
-        ),
+        trailing_as_of_seconds=said_seconds,
+        waits_for="" if said.is_reached or row.is_local else _no_link(row),
+        stall_reason=f"{NO_ROOM}, or `ramsterctl node uncordon {config.name}`",
         order=Order(by, config.drain_reason),
         number=config.drain_number,
         age_seconds=age,
-        is_resumed=not began or age > at.uptime_seconds + RESUMED_SECONDS,
+        is_resumed=is_resumed,
         seconds_to_deadline=deadline - at.wall if deadline else None,
         is_ours=row.is_local or by == node,
         remarks=tuple(drain_remarks(config.name, said)),
     )
+
+
+def _no_link(row: NodeRow) -> str:
+    name = row.config.name
+    if row.state in ENDED_STATES:
+        start = start_again([name])
+        return f"node {name}: {name} is down, and drains as soon as it is back. Type {start}"
+    return f"a link to node {name}: {name} drains as soon as it has one (see `ramsterctl nodes`)"
 
 
 def drain_remarks(name: str, said: DrainSaid) -> Iterator[str]:
@@ -127,6 +142,7 @@ def drain_remarks(name: str, said: DrainSaid) -> Iterator[str]:
 
 def _rebuild(node: str, engine: EngineStatistics) -> Work:
     rebuild = engine.rebuild
+    waits_for = _room_for_copies(engine)
     return Work(
         kind=JobKind.REBUILD,
         key=RISK,
@@ -136,8 +152,19 @@ def _rebuild(node: str, engine: EngineStatistics) -> Work:
         left=rebuild.pages_at_risk,
         done_total=rebuild.rebuilt_pages_total,
         lost_total=engine.store.lost_pages_total,
-        stall_reason="no other node has room for one more copy (see `ramsterctl nodes`)",
+        is_counting=rebuild.is_counting,
+        waits_for=waits_for if rebuild.is_waiting_for_room else "",
+        stall_reason=waits_for,
     )
+
+
+def _room_for_copies(engine: EngineStatistics) -> str:
+    """Return what pages at risk wait for, and what to type: nodes that are away, or room at those that are there."""
+    away = [row.config.name for row in engine.nodes.nodes if not row.is_local and not row.is_linked]
+    if not away:
+        return f"{NO_ROOM}, or add a node"
+    what = f"nodes with room: {named(away)} {have(len(away))} no link to this node"
+    return f"{what}. Type {start_again(away)}"
 
 
 def _recall_away(node: str, engine: EngineStatistics, *, is_draining: bool) -> Work:
@@ -150,7 +177,7 @@ def _recall_away(node: str, engine: EngineStatistics, *, is_draining: bool) -> W
         what=f"pages of other nodes at node {node}",
         is_active=recall.is_active and not is_draining,
         left=0 if is_draining else recall.recall_pages,
-        stall_reason="no other node has room (see `ramsterctl nodes`)",
+        stall_reason=f"{NO_ROOM}, or here",
     )
 
 
@@ -165,7 +192,7 @@ def _recall_home(node: str, engine: EngineStatistics, names: dict[NodeId, str]) 
         is_active=recall.recall_pages > 0 or recall.pages_in_flight > 0,
         left=recall.recall_pages,
         done_total=recall.recalled_pages_total,
-        stall_reason="no room here, and no other node has room (see `ramsterctl nodes`)",
+        stall_reason=f"{NO_ROOM}, or here",
     )
 
 

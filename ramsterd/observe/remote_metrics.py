@@ -148,6 +148,10 @@ def _copies(engine: EngineStatistics) -> Iterator[Metric]:
         "counting_pages_at_risk", "Whether more pages at risk may be found: a sweep looks for them.", [],
         one(engine.rebuild.is_counting),
     )  # fmt: skip
+    yield gauge(
+        "rebuild_waiting_for_room", "Whether pages at risk stay so because no node has room for one more copy.", [],
+        one(engine.rebuild.is_waiting_for_room),
+    )  # fmt: skip
     yield counter(
         "rebuilt_pages", "Pages fetched to be copied again, because a copy was lost.", [],
         one(engine.rebuild.rebuilt_pages_total),

@@ -12,10 +12,10 @@ LOOK_SECONDS = 0.5
 
 
 class Jobs:
-    """Looks at one node as its daemon does, and asks nodes that drain."""
+    """Looks at one node as its daemon does, and asks nodes that drain, unless that is for others to do."""
 
-    def __init__(self, cluster: Cluster, node: int) -> None:
-        self._cluster, self._node = cluster, node
+    def __init__(self, cluster: Cluster, node: int, *, asks: bool = True) -> None:
+        self._cluster, self._node, self._asks = cluster, node, asks
         self.table = JobTable()
 
     def look(self) -> tuple[JobStatistics, ...]:
@@ -27,7 +27,7 @@ class Jobs:
         works = works_of(f"node{self._node}", node.engine.statistics(), drains, at)
         self.table.look(works, now=self._cluster.now)
         self.table.check_invariants()
-        for drained in drains:
+        for drained in drains if self._asks else ():
             members.inquiries.ask_drained(NodeId(drained))
         return self.table.statistics().jobs
 

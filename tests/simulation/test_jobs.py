@@ -7,10 +7,10 @@ from trio.testing import MockClock
 from nodemanager.ids import NodeId
 from ramsterd.admin.node_commands import cordon_node, drain_node
 from ramsterd.jobs.job import JobStatistics
-from ramsterd.jobs.work import JobState
+from ramsterd.jobs.work import JobKind, JobState
 from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.jobs import Jobs
+from tests.simulation.jobs import LOOK_SECONDS, Jobs
 from tests.simulation.two_owners import four_nodes
 
 
@@ -20,6 +20,11 @@ def is_over(job: JobStatistics) -> bool:
 
 def is_running(job: JobStatistics) -> bool:
     return job.state is JobState.RUNNING and bool(job.done)
+
+
+def the_drain(jobs: Jobs) -> JobStatistics:
+    [job] = [job for job in jobs.look() if job.kind is JobKind.DRAIN]
+    return job
 
 
 async def test_a_drain_is_one_job_at_every_member(seed: int, mock_clock: MockClock) -> None:
@@ -37,6 +42,34 @@ async def test_a_drain_is_one_job_at_every_member(seed: int, mock_clock: MockClo
     assert {job.state for job in ended.values()} == {JobState.DONE}
     assert cluster[2].engine.pages_here(NodeId(2)) == 0
     assert 0 < ended[2].done <= pages
+    finish(cluster, *clients)
+
+
+async def test_a_drain_has_the_same_figures_at_each_member(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """Only the node itself asks, and one member looks late."""
+    cluster, clients = four_nodes(seed, mock_clock, rebuild_pages_per_second=100)
+    pages = cluster[2].engine.pages_here(NodeId(2))
+    drain_node(cluster[3].peers.members, {"name": "node2"}, wall=cluster.now)
+    drained = Jobs(cluster, 2)
+    others = [Jobs(cluster, node, asks=False) for node in (0, 3)]
+    drained.run_until(is_running, "drain")
+    others.append(Jobs(cluster, 1, asks=False))
+    ends: set[str] = set()
+    totals: set[int | None] = set()
+    for _ in range(200):
+        totals.add(the_drain(drained).total)
+        cluster.run(LOOK_SECONDS)
+        [shown] = {(job.done, job.total) for job in map(the_drain, others)}
+        totals.add(shown[1])
+        ends = {the_drain(each).outcome for each in (drained, *others)}
+        if "" not in ends:
+            break
+    [total] = totals
+    assert total is not None
+    assert total >= pages
+    assert {each.split(" in ")[0] for each in ends} == {f"done, {total:,} pages moved"}
     finish(cluster, *clients)
 
 
@@ -110,6 +143,7 @@ async def test_pages_that_lost_a_copy_are_a_rebuild_until_all_have_theirs(
     cluster.restart(1)
     cluster.link_all()
     going_on = jobs.run_until(is_running, "rebuild")
+    assert not going_on.waits_for
     assert (going_on.id, going_on.what) == ("rebuild-1", "pages of node node0")
     ended = jobs.run_until(is_over, "rebuild")
     assert ended.state is JobState.DONE
@@ -134,3 +168,33 @@ async def test_a_check_of_the_memory_is_a_job_and_can_be_cancelled(
     assert all(outcome for outcome in ended.values())
     assert ", 0 damaged in " in ended["verify-2"]
     finish(cluster, *clients)
+
+
+async def test_a_rebuild_that_waits_for_room_says_so_and_has_no_estimate(
+    seed: int, mock_clock: MockClock
+) -> None:
+    knobs: dict[str, Any] = {"copies": 2, "budget": 4 * MIB, "rebuild_pages_per_second": 200}
+    cluster = Cluster(seed, mock_clock, nodes=4, repatriate_pages_per_second=0, **knobs)
+    cluster.link_all()
+    cluster[0].engine.set_budget(2 * MIB, now=cluster.now)
+    client = Client(cluster, 0)
+    client.fill(1200)
+    cluster.run(3)
+    jobs = Jobs(cluster, 0)
+    jobs.look()
+    cluster.restart(1)
+    cluster.link_all()
+    jobs.run_until(is_running, "rebuild")
+    members = cluster[2].peers.members
+    for node in (1, 2, 3):
+        cordon_node(members, {"name": f"node{node}"}, is_cordoned=True)
+    cluster.run(1)
+    waiting = jobs.run_until(lambda job: job.state is JobState.WAITING, "rebuild", seconds=5)
+    assert waiting.waits_for.startswith("room: no other node has room")
+    assert "`ramsterctl memory set --budget SIZE`" in waiting.waits_for
+    assert waiting.seconds_left is None
+    assert cluster[0].engine.statistics().rebuild.seconds_left is None
+    for node in (1, 2, 3):
+        cordon_node(members, {"name": f"node{node}"}, is_cordoned=False)
+    assert jobs.run_until(is_over, "rebuild").state is JobState.DONE
+    finish(cluster, client)

@@ -54,6 +54,11 @@ def jobs_named(node: Node, name: str) -> dict[str, Any]:
     return {key: job for key, job in jobs(node).items() if key == name}
 
 
+def figures(node: Node, name: str) -> tuple[int, int, str]:
+    job = jobs(node)[name]
+    return job["done"], job["total"], job["waits_for"].split(":")[0]
+
+
 def event_kinds(node: Node) -> list[str]:
     lines = ctl(node, "events", "-o", "json").stdout.splitlines()
     return [json.loads(line)["kind"] for line in lines]
@@ -103,6 +108,12 @@ def test_a_drain_is_watched_from_any_member_left_taken_up_again_and_cancelled(
         lambda: jobs(cluster[2])[name]["state"] == "waiting", "it stands still", seconds_max=30
     )
     assert "no other node has room" in jobs(cluster[2])[name]["waits_for"]
+    assert figures(cluster[2], name)[1] > 100
+    assert figures(cluster[2], name)[2] == "room"
+    wait_until(
+        lambda: len({figures(node, name) for node in cluster}) == 1, "all show the same figures",
+        seconds_max=30,
+    )  # fmt: skip
     with running(cluster[3], "job", "watch", name) as watching:
         assert watching.stderr is not None
         watching.stderr.readline()

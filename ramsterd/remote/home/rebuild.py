@@ -42,6 +42,9 @@ class RebuildStatistics:
     # Whether rows are looked at one by one for what has too few copies: until that is over there
     # may be more.
     is_counting: bool
+    # Whether no peer has room for one more copy of any page that can be fetched, or there is none
+    # here in between.
+    is_waiting_for_room: bool
     # An estimate, from the rate of the last ticks; None: nothing moves.
     seconds_left: float | None
 
@@ -63,6 +66,8 @@ class Rebuilder:
         # Whether the last tick found rows that are not at risk any more: it looks for more of them
         # soon.
         self._has_settled = False
+        # Whether the last tick found pages to fetch, and room for none.
+        self._lacks_room = False
         self._rebuilt = 0
         # As it was at the last tick.
         self._rebuilt_before = 0
@@ -114,7 +119,7 @@ class Rebuilder:
             rate = (self._rebuilt - self._rebuilt_before) / seconds
             self._rate += (rate - self._rate) * min(1.0, seconds / RATE_SECONDS)
         self._rebuilt_before = self._rebuilt
-        self._has_settled = False
+        self._has_settled = self._lacks_room = False
         if self._rows:
             self._fetch(now)
 
@@ -129,6 +134,7 @@ class Rebuilder:
         room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
         asked: set[int] = set()
+        lacks_room, fetched_pages = False, 0
         for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
             row = self._rows.popleft()
             self._is_noted[row] = 0
@@ -140,6 +146,8 @@ class Rebuilder:
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
             may_leave_again = self._gains_copy(row, takers)
+            if not may_leave_again:
+                lacks_room = lacks_room or self._surroundings.reachable_holders(row) > 0
             if may_leave_again and self._page_rate.pages and self._leaf_fetch.may_fetch:
                 asked.add(leaf)
                 fetched = self._leaf_fetch.fetch_leaf(
@@ -147,8 +155,11 @@ class Rebuilder:
                 )
                 self._page_rate.spend(fetched.pages)
                 room_bytes -= fetched.zpage_bytes
+                fetched_pages += fetched.pages
                 if fetched.is_cut:
+                    lacks_room = True
                     self._surroundings.make_room()
+        self._lacks_room = lacks_room and not fetched_pages
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
@@ -169,9 +180,13 @@ class Rebuilder:
         """
         # A sweep queues what it finds of them, so the two are about the same pages.
         at_risk = max(len(self._rows), pages_unswept)
+        # What is fetched already has room.
+        is_waiting = self._lacks_room and not self._leaf_fetch.pages_in_flight
+        is_moving = self._rate >= 1 and not is_waiting
         return RebuildStatistics(
             pages_at_risk=at_risk,
             rebuilt_pages_total=self._rebuilt,
             is_counting=is_counting,
-            seconds_left=at_risk / self._rate if self._rate >= 1 else (None if at_risk else 0.0),
+            is_waiting_for_room=is_waiting,
+            seconds_left=at_risk / self._rate if is_moving else (None if at_risk else 0.0),
         )

@@ -17,7 +17,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_jobs_that_go_on_come_first_and_those_that_ended_are_a_line_each() -> None:
     late = running(
-        id="drain-9", state="overdue", waits_for="no other node has room", reason="",
+        id="drain-9", state="overdue", waits_for="room: no other node has room", reason="",
         seconds_to_deadline=-90.0, deadline_at="2026-03-01T09:31:00.000Z",
     )  # fmt: skip
     daemon = Daemon({"node": "n1", "jobs": [running(), late, done(id="drain-5")]})
@@ -26,7 +26,7 @@ def test_jobs_that_go_on_come_first_and_those_that_ended_are_a_line_each() -> No
         "JOB          STATE    BEGAN                PROGRESS",
         "drain-7      running  2026-03-01 09:30:00  node n2: 9,000 of 12,400 pages, 1,500 a second, about 2s left",
         "             ordered at node n1: a new kernel",
-        "drain-9      overdue  2026-03-01 09:30:00  node n2: 9,000 of 12,400 pages, waits: no other node has room",
+        "drain-9      overdue  2026-03-01 09:30:00  node n2: 9,000 of 12,400 pages, waits for room: no other node has room",
         "             ordered at node n1, deadline 2026-03-01 09:31:00",
         "",
         "ENDED                JOB",
@@ -132,6 +132,19 @@ def test_cancel_of_what_ends_a_moment_later_shows_how_it_stands() -> None:
         ({"total": None, "done": 1, "seconds_left": None}, "1 page so far"),
         ({"seconds_left": None}, "9,000 of 12,400 pages"),
         ({"seconds_left": 0.2}, "9,000 of 12,400 pages, 1,500 a second, about 1s left"),
+        ({"total": 0, "done": 0}, "no pages to move"),
+        ({"total": 0, "done": 0, "kind": "verify", "noun": "block"}, "no blocks to check"),
+        ({"as_of_seconds": 9.0}, "9,000 of 12,400 pages"),
+        ({"as_of_seconds": 100.0}, "9,000 of 12,400 pages, as of 1m 40s ago"),
+        ({"trailing": 90}, "9,000 of 12,400 pages"),
+        (
+            {"trailing": 90, "done": 12_400},
+            "12,400 of 12,400 pages, 90 pages of its own not home yet",
+        ),
+        (
+            {"waits_for": "room: no other node has room", "seconds_left": 7.0},
+            "9,000 of 12,400 pages, waits for room: no other node has room",
+        ),
     ],
 )
 def test_progress_says_what_is_known(changes: dict[str, object], text: str) -> None:

@@ -31,7 +31,12 @@ FULL_PEERS: Final = tuple(peer(name, free_bytes=0) for name in ("beta", "gamma")
 # With less than a block of room.
 NEARLY_FULL_PEERS: Final = tuple(peer(name, free_bytes=9000) for name in ("beta", "gamma"))
 LATE: Final = LateJob(
-    name="drain-3", what="node beta", seconds=90.0, left=9, noun="page", waits_for="no room"
+    name="drain-3",
+    what="node beta",
+    seconds=90.0,
+    left=9,
+    noun="page",
+    waits_for="room at beta",
 )
 CUT: Final = peer(
     "beta", is_linked=False, link=LinkState.REFUSED_THERE, link_reason="cluster 'b', ours is 'a'"
@@ -242,7 +247,7 @@ CASES: Final = [
     pytest.param(
         replace(FACTS, late_jobs=(LATE,)), Past(),
         Code.JOB_OVERDUE, Severity.WARN, "1 job is past the deadline: drain-3",
-        ("drain-3 of node beta: 9 pages left, 1m 30s after the deadline; none is dropped; no room",),
+        ("drain-3 of node beta: 9 pages left, 1m 30s after the deadline; none is dropped; waits for room at beta",),
         "ramsterctl job watch drain-3, or: ramsterctl job cancel drain-3",
         id="a drain that is late",
     ),

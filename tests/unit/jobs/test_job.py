@@ -33,6 +33,69 @@ def test_pages_that_come_meanwhile_count_too() -> None:
     assert (shown.done, shown.total) == (300, 1200)
 
 
+def test_who_hears_of_it_late_counts_from_what_the_node_says_there_was_at_most() -> None:
+    shown = job_of((0, drain(900, left_max=1200)), (1, drain(300, left_max=1200))).statistics(1)
+    assert (shown.done, shown.total) == (900, 1200)
+
+
+def test_what_the_node_says_counts_for_more_than_what_was_seen_of_it() -> None:
+    """All members see what it says, and each of them something else in between."""
+    shown = job_of((0, drain(1210, left_max=1200)), (1, drain(300, left_max=1200))).statistics(1)
+    assert (shown.done, shown.total) == (900, 1200)
+
+
+def test_one_that_began_before_this_daemon_has_all_figures_if_the_node_says_them() -> None:
+    work = drain(5, age_seconds=7200, is_resumed=True, left_max=90)
+    job = job_of((0, work), (1, drain(0, is_resumed=True, left_max=90)))
+    assert job.outcome == "done, 90 pages moved in 2h"
+
+
+def test_after_a_restart_of_the_node_that_works_it_is_said_since_when_it_counts() -> None:
+    job = job_of(
+        (0, drain(70, left_max=90)), (1, drain(60, left_max=60)), (2, drain(0, left_max=60))
+    )
+    assert job.outcome == "done, 60 pages moved since ramsterd started in 2 s"
+
+
+def test_old_figures_are_no_standstill() -> None:
+    """The node may count for minutes, or answer nobody: what it does meanwhile is not known."""
+    old = [(now, drain(700, as_of_seconds=now)) for now in range(0, 60, 5)]
+    job = job_of(*old)
+    assert (job.state, job.statistics(55).as_of_seconds) == (JobState.RUNNING, 55)
+    job.on_work(drain(700, as_of_seconds=1), now=61, clear_seconds=0)
+    assert job.state is JobState.WAITING, "now it says the same again"
+
+
+def test_old_figures_end_nothing() -> None:
+    old = [(now, drain(0, 30, trailing_as_of_seconds=now)) for now in range(0, 60, 5)]
+    assert job_of(*old).is_live
+
+
+def test_what_is_being_counted_has_no_total_yet() -> None:
+    looks = [(now, rebuild(40 - now, now, is_counting=True)) for now in range(3)]
+    shown = job_of(*looks).statistics(2)
+    assert (shown.done, shown.total, shown.seconds_left) == (2, None, None)
+
+
+def test_the_counter_of_a_check_is_its_own() -> None:
+    """One that the daemon begins by itself is seen when it has begun."""
+    shown = job_of((0, verify(1, left=7, done_total=3))).statistics(0)
+    assert (shown.done, shown.total) == (3, 10)
+
+
+def test_without_progress_there_is_no_estimate_long_before_that_is_a_standstill() -> None:
+    job = job_of((0, drain(1000)), (1, drain(500)))
+    assert job.statistics(1).seconds_left is not None
+    for now in (2, 4, 6):
+        job.on_work(drain(500), now=now, clear_seconds=0)
+    assert job.statistics(6).seconds_left is None
+    assert job.state is JobState.RUNNING
+
+
+def test_what_comes_home_behind_it_is_shown() -> None:
+    assert job_of((0, drain(0, 30))).statistics(0).trailing == 30
+
+
 def test_what_a_machine_counts_since_its_start_is_not_all_of_this_job() -> None:
     shown = job_of((0, rebuild(10, 70)), (1, rebuild(4, 76))).statistics(1)
     assert (shown.done, shown.total) == (6, 10)

@@ -12,8 +12,9 @@ from tests.helpers.made_statistics import NAME, NODE, made_statistics
 
 ENGINE = made_statistics().engine
 SAID = DrainSaid(
-    is_reached=True, pages_foreign=700, pages_own_elsewhere=5, pages_owned=9, clients=1
-)
+    is_reached=True, pages_foreign=700, pages_foreign_max=900, pages_own_elsewhere=5,
+    pages_owned=9, clients=1, said_seconds=3.0,
+)  # fmt: skip
 AT = Moment(wall=10_000.0, uptime_seconds=100.0)
 
 
@@ -39,7 +40,8 @@ def works(
 
 def test_of_another_node_is_known_what_it_said_last() -> None:
     work = drain(engine())
-    assert (work.left, work.trailing, work.number) == (700, 5, 7)
+    assert (work.left, work.left_max, work.trailing, work.number) == (700, 900, 5, 7)
+    assert (work.as_of_seconds, work.trailing_as_of_seconds) == (3.0, 3.0)
     assert (work.node, work.what) == (NAME, f"node {NAME}")
     assert (work.age_seconds, work.is_resumed) == (10, False)
     assert not work.is_ours
@@ -48,7 +50,21 @@ def test_of_another_node_is_known_what_it_said_last() -> None:
 def test_of_itself_a_node_counts_what_is_here() -> None:
     found = engine(is_local=True)
     assert drain(found).left == sum(each.pages for each in found.foreign)
+    assert drain(found).left_max == 900, "what it has told all others"
+    assert (drain(found).as_of_seconds, drain(found).trailing_as_of_seconds) == (0.0, 3.0)
     assert drain(found).is_ours
+
+
+def test_of_an_earlier_run_of_itself_a_node_does_not_know_how_many_there_were() -> None:
+    assert drain(engine(is_local=True, drain_began_at=9000)).left_max is None
+    assert drain(engine(drain_began_at=9000)).left_max == 900, "the other node may run since then"
+
+
+def test_a_node_ends_its_own_drain_when_all_others_have_been_told_so() -> None:
+    none_here = replace(engine(is_local=True), foreign=())
+    said = replace(SAID, pages_own_elsewhere=0)
+    assert drain(none_here, said).is_active, "others have heard of 700 pages"
+    assert not drain(none_here, replace(said, pages_foreign=0)).is_active
 
 
 def test_the_node_where_it_was_ordered_follows_it() -> None:
@@ -70,14 +86,19 @@ def test_a_deadline_is_counted_down() -> None:
 def test_without_a_link_it_waits_and_nothing_is_known() -> None:
     work = drain(engine(), DrainSaid(is_reached=False))
     assert (work.left, work.trailing, work.is_active) == (None, None, True)
-    assert work.waits_for == f"{NAME} has no link to this node: it drains as soon as it has one"
+    assert work.waits_for == (
+        f"a link to node {NAME}: {NAME} drains as soon as it has one (see `ramsterctl nodes`)"
+    )
 
 
 def test_a_drain_of_a_node_that_is_down_waits_for_it_to_be_back() -> None:
     now = engine()
     rows = tuple(replace(row, state=NodeState.DOWN, is_local=False) for row in now.nodes.nodes)
     work = drain(replace(now, nodes=replace(now.nodes, nodes=rows)), DrainSaid(is_reached=False))
-    assert work.waits_for == f"{NAME} is down: it drains as soon as it is back"
+    assert work.waits_for == (
+        f"node {NAME}: {NAME} is down, and drains as soon as it is back."
+        f" Type on node {NAME}: systemctl start ramsterd"
+    )
 
 
 def test_nothing_left_and_nothing_elsewhere_is_the_end() -> None:
@@ -108,9 +129,30 @@ def test_a_recall_names_the_nodes_that_want_their_memory_back() -> None:
 
 
 def test_pages_at_risk_are_a_rebuild() -> None:
-    [work] = works(engine(), JobKind.REBUILD)
+    found = engine()
+    has_room = replace(found.rebuild, is_waiting_for_room=False)
+    [work] = works(replace(found, rebuild=has_room), JobKind.REBUILD)
     assert (work.key, work.left) == (RISK, ENGINE.rebuild.pages_at_risk)
     assert work.done_total == ENGINE.rebuild.rebuilt_pages_total
+    assert (work.is_counting, work.waits_for) == (ENGINE.rebuild.is_counting, "")
+
+
+def test_a_rebuild_that_waits_for_room_says_so_and_what_to_type() -> None:
+    now = engine()
+    rebuild = replace(now.rebuild, is_waiting_for_room=True)
+    [row] = now.nodes.nodes
+    for is_linked in (True, False):
+        rows = (replace(row, is_linked=is_linked),)
+        found = replace(now, rebuild=rebuild, nodes=replace(now.nodes, nodes=rows))
+        [work] = works(found, JobKind.REBUILD)
+        assert work.waits_for == work.stall_reason
+        assert work.waits_for == (
+            "room: no other node has room (see `ramsterctl nodes`). Type `ramsterctl memory set"
+            " --budget SIZE` on one, or add a node"
+            if is_linked
+            else f"nodes with room: {NAME} has no link to this node."
+            f" Type on node {NAME}: systemctl start ramsterd"
+        )
 
 
 def verified(*, corrupt: int = 0, problem: str = "", is_cancelled: bool = False) -> list[Work]:

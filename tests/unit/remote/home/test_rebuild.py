@@ -58,6 +58,9 @@ class Rebuilding(Owner):
     def seconds_left(self) -> float | None:
         return self.rebuilder.statistics(0).seconds_left
 
+    def is_waiting_for_room(self) -> bool:
+        return self.rebuilder.statistics(0).is_waiting_for_room
+
     def is_busy(self) -> bool:
         return self.rebuilder.is_busy
 
@@ -368,7 +371,6 @@ def test_the_rate_of_the_last_ticks_says_when_it_ends() -> None:
     owner.put_at_risk(blocks=4)
     owner.tick()
     owner.arrive()
-    owner.placeable = 0
     owner.put_at_risk(blocks=2)
     owner.tick(RATE_SECONDS)
     # 64 pages in that time, and 32 are left.
@@ -380,12 +382,62 @@ def test_the_estimate_ends_some_time_after_the_last_page_moved() -> None:
     owner.put_at_risk(blocks=4)
     owner.tick()
     owner.arrive()
-    owner.placeable = 0
     owner.put_at_risk()
     owner.tick(RATE_SECONDS / 2)
     assert owner.seconds_left() is not None
     owner.tick(RATE_SECONDS)
     assert owner.seconds_left() is None
+
+
+def test_what_waits_for_room_says_so_at_once_and_has_no_estimate() -> None:
+    owner = Rebuilding()
+    owner.put_at_risk(blocks=4)
+    owner.tick()
+    owner.arrive()
+    owner.placeable = 0
+    owner.put_at_risk(blocks=2)
+    owner.tick()
+    assert owner.is_waiting_for_room()
+    assert owner.seconds_left() is None
+    owner.placeable = 2
+    owner.tick()
+    assert not owner.is_waiting_for_room()
+    assert owner.seconds_left() is not None
+    owner.arrive()
+    owner.tick()
+    assert not owner.is_waiting_for_room(), "nothing is at risk"
+
+
+def test_what_is_on_its_way_has_room() -> None:
+    owner = Rebuilding()
+    owner.put_at_risk()
+    owner.tick()
+    owner.placeable = 0
+    owner.put_at_risk()
+    owner.tick()
+    assert not owner.is_waiting_for_room()
+    owner.arrive()
+    owner.tick()
+    assert owner.is_waiting_for_room()
+
+
+def test_without_room_here_in_between_it_waits_for_room_too() -> None:
+    owner = Rebuilding()
+    owner.put_at_risk()
+    owner.put(480)
+    owner.tick()
+    assert owner.asked() == 0
+    assert owner.is_waiting_for_room()
+
+
+def test_what_waits_for_its_holder_or_its_turn_does_not_wait_for_room() -> None:
+    owner = Rebuilding()
+    owner.put_at_risk()
+    owner.tick(0.0)
+    assert not owner.is_waiting_for_room(), "the rate allows nothing yet"
+    owner.linked.clear()
+    owner.tick()
+    assert not owner.is_waiting_for_room(), "there is nobody to copy from"
 
 
 def test_a_second_tick_at_the_same_time_allows_nothing() -> None:
