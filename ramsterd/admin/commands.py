@@ -102,9 +102,11 @@ def version(node: str) -> object:
 def nodes(engine: Engine, peers: Peers, _: dict[str, object]) -> object:
     """Return every member as this node sees it, with what is known of the copies that it keeps."""
     snapshot, heartbeat = engine.statistics(), peers.heartbeat
+    own_budget_bytes = snapshot.store.zbud.budget_bytes
     return [
         {
             **_fields(row),
+            "budget_bytes": own_budget_bytes if row.is_local else _said_budget_bytes(row),
             "refused_until": snapshot.remotify.refused_until.get(NodeId(row.config.number), 0.0),
             "trust": to_plain(snapshot.trust.get(NodeId(row.config.number))),
             "heartbeat_seconds": None
@@ -113,6 +115,11 @@ def nodes(engine: Engine, peers: Peers, _: dict[str, object]) -> object:
         }
         for row in snapshot.nodes.nodes
     ]
+
+
+def _said_budget_bytes(row: NodeRow) -> int | None:
+    """Return what a peer said last; without a link that may no longer be true."""
+    return row.status.budget_bytes if row.status is not None and row.is_linked else None
 
 
 def _fields(row: NodeRow) -> dict[str, object]:

@@ -34,6 +34,12 @@ def _said_bytes(row: Row, key: str) -> str:
     return human_bytes(said[key]) if said and row["is_linked"] else "-"
 
 
+def _budget(row: Row) -> str:
+    # A daemon of an older version does not tell its own.
+    budget_bytes = row.get("budget_bytes")
+    return _said_bytes(row, "budget_bytes") if budget_bytes is None else human_bytes(budget_bytes)
+
+
 def _held_pages(row: Row) -> str:
     said = row["status"]
     return f"{said['pages_held_for_us']:,}" if said and row["is_linked"] else "-"
@@ -61,7 +67,7 @@ NODE_COLUMNS: Final = (
     Column("CORDONED", lambda row: "yes" if row["config"]["cordoned"] else "no"),
     Column("BAD COPIES", _bad_copies, is_right=True),
     Column("ROOM FOR OUR PAGES", partial(_said_bytes, key="free_bytes"), is_right=True),
-    Column("BUDGET", partial(_said_bytes, key="budget_bytes"), is_right=True, is_wide=True),
+    Column("BUDGET", _budget, is_right=True, is_wide=True),
     Column("KEEPS FOR US", _held_pages, is_right=True, is_wide=True),
     Column("ZONE", lambda row: row["config"]["zone"] or "-", is_wide=True),
     Column("INCARNATION", lambda row: str(row["incarnation"] or "-"), is_wide=True),

@@ -4,12 +4,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from trio.testing import MockClock
 
+from config.limits import BUDGET_BYTES_MIN
 from config.memory import MemoryBound
 from config.model import ClusterConfig
-from ramsterd.admin.commands import set_budget
+from ramsterd.admin.commands import nodes, set_budget
 from ramsterd.admin.socket import CommandRefused
 from tests.helpers.clusters import cluster_of
+from tests.helpers.sim_nodes import eventually, run_nodes
 
 MIB = 1 << 20
 MACHINE = MemoryBound(limit_bytes=100 * MIB, name="the memory of this machine")
@@ -83,3 +86,26 @@ async def test_fewer_copies_are_warned_of_with_whose_pages_and_how_many() -> Non
 
 async def test_where_pages_have_one_copy_none_is_lost_by_a_smaller_budget() -> None:
     assert await ask("8MiB", MACHINE, recalled={1: 2368}, cluster=cluster_of(2)) == (8 * MIB, [])
+
+
+# `ramsterctl nodes`.
+
+
+async def test_each_node_has_its_budget_this_one_too(autojump_clock: MockClock) -> None:
+    async with run_nodes(BUDGET_BYTES_MIN, 2 * BUDGET_BYTES_MIN) as [node, _]:
+
+        def budgets() -> list[int | None]:
+            rows: Any = nodes(node.engine, node.peers, {})
+            return [row["budget_bytes"] for row in rows]
+
+        await eventually(lambda: None not in budgets())
+        assert budgets() == [BUDGET_BYTES_MIN, 2 * BUDGET_BYTES_MIN]
+
+
+async def test_without_a_link_the_budget_of_a_node_is_not_known(autojump_clock: MockClock) -> None:
+    async with run_nodes(BUDGET_BYTES_MIN, BUDGET_BYTES_MIN) as [node, other]:
+        await eventually(lambda: node.engine.nodes.is_linked(other.number))
+        other.peers.mesh.links[node.number].close("the test ends it")
+        await eventually(lambda: not node.engine.nodes.is_linked(other.number))
+        rows: Any = nodes(node.engine, node.peers, {})
+        assert [row["budget_bytes"] for row in rows] == [BUDGET_BYTES_MIN, None]

@@ -102,3 +102,11 @@ def test_a_wide_table_of_nodes_says_more_of_each() -> None:
         "ROOM FOR OUR PAGES  BUDGET  KEEPS FOR US  ZONE   INCARNATION    WHY NO LINK"
     )
     assert line.endswith("            42 MiB   1 GiB         4,192  rack2  1790000000000")
+
+
+def test_a_wide_table_has_the_budget_of_this_node_too() -> None:
+    own = row(1, is_linked=False, free_bytes=None)
+    own |= {"is_local": True, "incarnation": None, "budget_bytes": 1 << 30}
+    own["config"] |= {"zone": ""}
+    [_, line] = click.unstyle(format_nodes([own], is_wide=True)).splitlines()
+    assert line.split()[-5:] == ["1", "GiB", "-", "-", "-"]
