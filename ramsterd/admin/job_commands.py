@@ -69,7 +69,7 @@ def job(watch: JobWatch, request: dict[str, object]) -> object:
     watch.statistics()
     found = _find(watch, request)
     watch.on_watched(found)
-    return _plain(watch, _now(found))
+    return _plain(watch, found.statistics(watch.now()))
 
 
 def cancel(watch: JobWatch, engine: Engine, peers: Peers, request: dict[str, object]) -> object:
@@ -102,7 +102,7 @@ def cancel(watch: JobWatch, engine: Engine, peers: Peers, request: dict[str, obj
     logger.info("an operator cancels %s", found.id, extra=about(_ENDED[work.kind], job=found.id))
     peers.settle()
     watch.look()
-    return _plain(watch, _now(found))
+    return _plain(watch, found.statistics(watch.now()))
 
 
 _ENDED: Final = {JobKind.DRAIN: EventKind.DRAIN_ENDED, JobKind.VERIFY: EventKind.JOB_ENDED}
@@ -179,10 +179,6 @@ def _find(watch: JobWatch, request: dict[str, object]) -> Job:
             f"job: found {show(name)}, expected one of those that `ramsterctl jobs` shows"
         )
     return found
-
-
-def _now(found: Job) -> JobStatistics:
-    return found.statistics(trio.current_time())
 
 
 def _plain(watch: JobWatch, shown: JobStatistics) -> dict[str, object]:

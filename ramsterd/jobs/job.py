@@ -95,6 +95,7 @@ class Job:
         self._left, self._trailing = Stall(_has_progressed), Stall(_has_progressed)
         self._rate = 0.0
         self._looked_at = self._moved_at = now
+        self._paused_seconds = 0.0
         # Since when there is nothing to do.
         self._idle_since: float | None = None
 
@@ -103,9 +104,19 @@ class Job:
         """Whether it has not ended."""
         return self.ended_at is None
 
-    def on_work(self, work: Work, *, now: float, clear_seconds: float) -> None:
-        """See how it stands; it may end by that."""
+    def on_work(
+        self, work: Work, *, now: float, clear_seconds: float, paused_seconds: float = 0.0
+    ) -> None:
+        """See how it stands; it may end by that.
+
+        Args:
+            work: How it stands.
+            now: Monotonic seconds.
+            clear_seconds: For how long there must be nothing to do.
+            paused_seconds: For how long of all seconds until now nobody could look.
+        """
         assert self.is_live
+        self._paused_seconds = paused_seconds
         self.work = work
         self._measure(work, now)
         if work.ending is not None:
@@ -169,11 +180,11 @@ class Job:
 
     def _trails_in_vain(self, work: Work, now: float) -> bool:
         # Old figures say nothing of now: only the same ones again are a standstill.
-        at = now - work.trailing_as_of_seconds
+        at = now - self._paused_seconds - work.trailing_as_of_seconds
         return self._trailing.look(work.trailing or 0, at) >= TRAILING_SECONDS
 
     def _live_state(self, work: Work, now: float) -> JobState:
-        at = now - work.as_of_seconds
+        at = now - self._paused_seconds - work.as_of_seconds
         stalled = 0.0 if not work.left else self._left.look(work.left, at)
         is_stalled = stalled >= STALL_SECONDS
         self._waits_for = work.waits_for or (work.stall_reason if is_stalled else "")

@@ -98,15 +98,21 @@ class JobTable:
         """An operator begins work of a kind in this step: the job that the next look begins is theirs."""
         self._orders[kind] = order
 
-    def look(self, works: Iterable[Work], *, now: float) -> None:
-        """Take note of all work that there is."""
+    def look(self, works: Iterable[Work], *, now: float, paused_seconds: float = 0.0) -> None:
+        """Take note of all work that there is.
+
+        Args:
+            works: All of it.
+            now: Monotonic seconds that go on while this process is stopped.
+            paused_seconds: For how long of them it was: nothing stood still then.
+        """
         self._now = now
         present: set[Key] = set()
         for work in sorted(works, key=lambda each: each.number):
             key = work.kind, work.key
             assert key not in present, "two machines do the same work"
             present.add(key)
-            self._on_work(key, work, now)
+            self._on_work(key, work, now, paused_seconds)
         for key in self._live.keys() - present:
             self._live[key].on_gone(now=now)
             self._on_ended(key)
@@ -116,7 +122,7 @@ class JobTable:
         while self._ended and now - (self._ended[-1].ended_at or now) > self._ended_seconds_max:
             self._ended.pop()
 
-    def _on_work(self, key: Key, work: Work, now: float) -> None:
+    def _on_work(self, key: Key, work: Work, now: float, paused_seconds: float) -> None:
         rule = RULES[work.kind]
         if key in self._over:
             return
@@ -128,7 +134,7 @@ class JobTable:
         # Who ordered it is known only as it begins.
         work = work if work.order != BY_ITSELF else replace(work, order=job.work.order)
         was_overdue = job.state is JobState.OVERDUE
-        job.on_work(work, now=now, clear_seconds=rule.clear_seconds)
+        job.on_work(work, now=now, clear_seconds=rule.clear_seconds, paused_seconds=paused_seconds)
         if not job.is_live:
             self._on_ended(key)
             if not rule.recurs:

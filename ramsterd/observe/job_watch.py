@@ -1,6 +1,6 @@
 """The jobs of this node, looked at with each snapshot, and their changes told to the log and to the events.
 
-A snapshot is taken every `JOBS_SECONDS` in any case.  Nodes that drain are asked how far they are:
+A snapshot is taken every `JOBS_SECONDS` in any case, and after each pause of the process.  Nodes that drain are asked how far they are:
 by themselves, by the node where the operator was, by nodes whose operator watches, and by all nodes
 once at the beginning, and once in a while after the deadline.
 """
@@ -15,6 +15,7 @@ import trio
 from config.event_kinds import EventKind, about
 from nodemanager.ids import NodeId
 from ramsterd.host.certificate import wall_clock
+from ramsterd.host.loop_clock import sleep_until_pause, world_time
 from ramsterd.jobs.job import Job, JobStatistics
 from ramsterd.jobs.table import JobChange, JobNews, JobTable
 from ramsterd.jobs.work import JobKind, JobState
@@ -37,6 +38,7 @@ class JobWatch:
         ask_drained: Callable[[NodeId], None],
         *,
         wall: Callable[[], float] = wall_clock,
+        clock: Callable[[], float] = world_time,
     ) -> None:
         """Wire it.
 
@@ -44,25 +46,32 @@ class JobWatch:
             statistics: Takes a snapshot, and has it looked at by `seen`.
             ask_drained: Asks a node that drains how far it is.
             wall: Seconds since 1970.
+            clock: Monotonic seconds that go on while the process is stopped.
         """
         self.statistics = statistics
         self.wall = wall
         self.table = JobTable()
         self._asking = DrainAsking()
         self._ask_drained = ask_drained
+        self._clock = clock
+
+    def now(self) -> float:
+        """Return the time by which jobs are judged."""
+        return self._clock()
 
     def seen(self, now: DaemonStatistics) -> DaemonStatistics:
         """Return a snapshot with the jobs that follow from it."""
         at = Moment(wall=self.wall(), uptime_seconds=now.uptime_seconds)
         works = works_of(now.node, now.engine, now.membership.drains, at)
-        self.table.look(works, now=trio.current_time())
+        paused_seconds = now.pauses.paused_seconds_total
+        self.table.look(works, now=self._clock(), paused_seconds=paused_seconds)
         return replace(now, jobs=self.table.statistics())
 
     async def run(self) -> None:
         """Look, ask and tell until cancelled."""
         while True:
             self.look()
-            await trio.sleep(JOBS_SECONDS)
+            await sleep_until_pause(JOBS_SECONDS)
 
     def look(self) -> None:
         """Look, ask and tell once."""

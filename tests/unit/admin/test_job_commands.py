@@ -30,6 +30,7 @@ class Node:
             "JobWatch",
             SimpleNamespace(
                 table=self.table, statistics=self.look, look=self.look, wall=lambda: 1000.0,
+                now=lambda: 100.0,
                 on_watched=lambda found: self.watched.append(found.id),
             ),
         )  # fmt: skip

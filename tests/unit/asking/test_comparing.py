@@ -2,19 +2,23 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from config.limits import BUDGET_BYTES_MIN
+from net.link import Link
 from net.peerlink import PeerLink
+from nodemanager.ids import NodeId
 from ramsterd import __version__
 from ramsterd.admin.self_report_command import SelfReporter
 from ramsterd.asking.asker import QUESTIONS_MAX
 from ramsterd.asking.comparer import ASK_AGAIN_SECONDS, PeerReport
 from ramsterd.asking.comparing import Comparing
+from ramsterd.asking.exchange import Exchange
+from ramsterd.host.loop_clock import LoopClock, sleep_until_pause
 from tests.helpers.sim_nodes import SimNode, eventually, run_nodes
 
 SMALL = BUDGET_BYTES_MIN
@@ -117,3 +121,27 @@ async def test_a_digest_is_that_of_the_present_members(autojump_clock: MockClock
         after: Any = reporter.ask({})
         assert (before["membership_version"], after["membership_version"]) == (0, 7)
         assert before["cluster_digest"] != after["cluster_digest"]
+
+
+def test_after_a_pause_links_are_looked_at_at_once() -> None:
+    world, looks = [1000.0], []
+
+    class NoPeers:
+        @property
+        def links(self) -> dict[NodeId, Link]:
+            looks.append(trio.current_time())
+            return {}
+
+    async def story() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Comparing(cast("Exchange", NoPeers()), "n1").run)
+            await wait_all_tasks_blocked()
+            before = len(looks)
+            world[0] += 3.0
+            await sleep_until_pause(100.0)
+            while len(looks) == before:
+                await trio.lowlevel.checkpoint()
+            assert looks[-1] == looks[0], "in no time of the loop"
+            nursery.cancel_scope.cancel()
+
+    trio.run(story, clock=LoopClock(lambda: world[0]))

@@ -115,6 +115,17 @@ def test_a_standstill_is_named_with_its_reason_until_something_moves() -> None:
     assert job.statistics(STALL_SECONDS + 1).state is JobState.RUNNING
 
 
+def test_a_pause_of_this_process_is_no_standstill() -> None:
+    job = job_of((0, drain(700)))
+    job.on_work(drain(700), now=60, clear_seconds=0, paused_seconds=55)
+    assert job.statistics(60).state is JobState.RUNNING
+    job.on_work(drain(700), now=66, clear_seconds=0, paused_seconds=55)
+    assert job.statistics(66).state is JobState.WAITING
+    home = job_of((0, drain(0, 30)))
+    home.on_work(drain(0, 30), now=60, clear_seconds=0, paused_seconds=55)
+    assert home.is_live, "what trails may have moved"
+
+
 def test_what_wobbles_or_hardly_falls_stands_still() -> None:
     lefts = (1000, 1003, 999, 1001, 998, 995, 997, 994, 993, 992, 991)
     job = job_of(*((now, drain(left)) for now, left in enumerate(lefts)))

@@ -4,8 +4,11 @@ import logging
 from dataclasses import replace
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from config.event_kinds import EventKind
+from ramsterd.host.loop_clock import LoopClock, pause_statistics, sleep_until_pause
 from ramsterd.membership.inquiries import DrainSaid
 from ramsterd.observe.job_watch import JobWatch
 from ramsterd.observe.snapshot import DaemonStatistics
@@ -40,7 +43,10 @@ class Node:
         )
         said = DrainSaid(is_reached=True, pages_foreign=self.left, pages_own_elsewhere=0)
         membership = replace(MADE.membership, drains={NODE: said})
-        return self.watch.seen(replace(MADE, node=NAME, engine=quiet, membership=membership))
+        now = replace(
+            MADE, node=NAME, engine=quiet, membership=membership, pauses=pause_statistics()
+        )
+        return self.watch.seen(now)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
@@ -76,6 +82,33 @@ async def test_what_begins_is_late_and_ends_is_told_once(
         EventKind.DRAIN_BEGAN, EventKind.JOB_OVERDUE, EventKind.DRAIN_ENDED,
     ]  # fmt: skip
     assert {(each["node"], each["job"]) for each in events} == {(NAME, "drain-7")}
+
+
+def test_after_a_pause_it_looks_at_once_and_tells_how_long_it_really_took(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    world = [1000.0]
+    node = Node()
+
+    async def story() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.watch.run)
+            await wait_all_tasks_blocked()
+            caplog.clear()
+            node.left = 0
+            world[0] += 60.0
+            began_at = trio.current_time()
+            await sleep_until_pause(100.0)
+            # Both wake in the same round.
+            while not caplog.records:
+                await trio.lowlevel.checkpoint()
+            assert trio.current_time() == began_at
+            nursery.cancel_scope.cancel()
+
+    trio.run(story, clock=LoopClock(lambda: world[0]))
+    [[_, text]] = [each for each in lines(caplog) if "drain" in each[1]]
+    assert text == f"drain-7 of node {NAME}: done, 700 pages moved in 1m"
 
 
 async def test_one_that_is_called_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
