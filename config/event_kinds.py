@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     DAEMON_STOPPING = "daemon_stopping"
     DAEMON_RESTARTING = "daemon_restarting"
     DAEMON_PAUSED = "daemon_paused"
+    OBSERVER_FAILED = "observer_failed"
     CLIENTS_KEPT = "clients_kept"
     LOG_LEVEL_CHANGED = "log_level_changed"
     # Its pages, from the last run.

@@ -58,6 +58,7 @@ from ramsterd.observe.health_watch import HealthWatch
 from ramsterd.observe.job_watch import JobWatch
 from ramsterd.observe.loop_watch import LoopWatch
 from ramsterd.observe.metrics_port import new_metrics_server
+from ramsterd.observe.observers import Observer, Observers
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
@@ -116,6 +117,7 @@ class Daemon:
         self._cluster = cluster
         self._node = node
         self._log = log
+        self._observers = Observers()
         self._news = DaemonNews(log, self.statistics)
         self._health = HealthWatch(self.statistics)
         self.engine = Engine(
@@ -207,6 +209,7 @@ class Daemon:
             log=self._log,
             certificate=self._certificate,
             comparing=self._comparing,
+            observers=self._observers,
             descriptors=self._descriptors,
             loop=self._loop_watch,
             control=self._control,
@@ -274,19 +277,17 @@ class Daemon:
             self._memory.resume(self.engine)
             offload = partial(run_in_thread, abandon_on_cancel=True)
             services.start_soon(keep_warm, self.engine.store.reserve, offload)
-            for watch in (self._news, self._health, self._jobs):
-                services.start_soon(watch.run)
+            for observer, observe in self._observing().items():
+                services.start_soon(self._observers.run, observer, observe)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
-            for worker in (self._store, self._disk, self._reloader, self._restarter, self._bench):
+            for worker in (self._store, self._reloader, self._restarter, self._bench):
                 services.start_soon(worker.run)
-            if self._certificate is not None:
-                services.start_soon(self._certificate.watch)
-            elif self._cluster.insecure_plaintext:
+            if self._certificate is None and self._cluster.insecure_plaintext:
                 logger.warning(
                     "links are plaintext: anyone on the network can read and change pages; set [tls]"
                 )
             await self._start(services, self._peers.serve, "links and heartbeat")
-            services.start_soon(self._comparing.run)
+            services.start_soon(self._observers.run, Observer.COMPARING, self._comparing.run)
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
                 front_ends.start_soon(self._emptied.run)
@@ -305,7 +306,7 @@ class Daemon:
                 # Front ends stop first: no get may find its peers gone.
                 front_ends.cancel_scope.cancel()
             self._emptied.clear()
-            self._news.tell_pages(is_last=True)
+            self._observers.attempt(Observer.NEWS, partial(self._news.tell_pages, is_last=True))
             if departure is None and not self._memory.outlives_process:
                 self._ending.say_what_is_lost()
                 await self._peers.say_farewell()
@@ -320,6 +321,18 @@ class Daemon:
         self._notifier.close()
         logger.info("node %s has stopped; it ran for %.0f s", self._node.name, self._uptime())
         return departure
+
+    def _observing(self) -> dict[Observer, Callable[[], Awaitable[None]]]:
+        """Return what looks and tells from the start, and is no part of the page path."""
+        observing: dict[Observer, Callable[[], Awaitable[None]]] = {
+            Observer.NEWS: self._news.run,
+            Observer.HEALTH: self._health.run,
+            Observer.JOBS: self._jobs.run,
+            Observer.DISK: self._disk.run,
+        }
+        if self._certificate is not None:
+            observing[Observer.CERTIFICATE] = self._certificate.watch
+        return observing
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
         await self._start(front_ends, self._nbd.serve, "NBD")

@@ -106,6 +106,17 @@ OTHER_ALERTS: Final = (
         command="ramsterctl config reload",
         heading="RamsterReloadFailed",
     ),
+    Alert(
+        name="RamsterObserverFailed",
+        expr="increase(ramster_observer_faults_total[1h]) > 0",
+        holds="0s",
+        severity=WARNING,
+        summary=f"A defect of ramsterd on node {NODE} ended its look at {{{{ $labels.observer }}}}.",
+        worse="Pages are served as before, but nobody may be told what that look would find.",
+        where=ON_NODE,
+        command="journalctl --unit ramsterd --since -1h",
+        heading="RamsterObserverFailed",
+    ),
     _reads_slow(
         "local",
         f"One of 100 reads from the memory of node {NODE} takes more than {READ_SECONDS['local'] * 1000:.0f} ms.",

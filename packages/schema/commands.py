@@ -200,9 +200,11 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
         {"ended": JOB},
         is_reached=FLAG,
         pages_foreign=MAYBE_COUNT,
+        pages_foreign_max=MAYBE_COUNT,
         pages_own_elsewhere=MAYBE_COUNT,
         pages_owned=MAYBE_COUNT,
         clients=MAYBE_COUNT,
+        said_seconds=any_of(NUMBER, schema_of(type(None))),
         warnings=TEXTS,
         job=TEXT,
     ),
@@ -213,6 +215,7 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
         object_of(
             {
                 **properties_of(NodeRow),
+                "budget_bytes": MAYBE_COUNT,
                 "refused_until": NUMBER,
                 "trust": any_of(schema_of(TrustStatistics), schema_of(type(None))),
                 "heartbeat_seconds": any_of(NUMBER, schema_of(type(None))),

@@ -24,6 +24,12 @@ def daemon_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     yield gauge("uptime_seconds", "Time since the daemon started.", [], one(now.uptime_seconds))
     yield from _config(now.config)
     yield from _loop(now)
+    yield counter(
+        "observer_faults",
+        "Defects of ramsterd that ended a look at health, jobs or something else that no page needs; it began again.",
+        ["observer"],
+        by({each.value: count for each, count in now.observers.faults_total.items()}),
+    )  # fmt: skip
     yield from _log(now)
     yield from _state_file(now)
     if now.certificate_expiry_seconds is not None:

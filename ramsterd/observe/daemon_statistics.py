@@ -20,6 +20,7 @@ from ramsterd.host.logs.log import Log
 from ramsterd.host.loop_clock import pause_statistics
 from ramsterd.kept.memory import MemoryStatistics
 from ramsterd.observe.loop_watch import LoopStatistics
+from ramsterd.observe.observers import ObserverStatistics
 from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics, ExportSnapshot
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
@@ -59,6 +60,7 @@ class StatisticsSources:
     # None without TLS.
     certificate: CertificateKeeper | None
     comparing: Comparing
+    observers: Source[ObserverStatistics]
     descriptors: Descriptors
     loop: Source[LoopStatistics]
     # None where there is no such endpoint.
@@ -101,6 +103,7 @@ class StatisticsSources:
             ),
             links={node: link.statistics() for node, link in peers.mesh.links.items()},
             asking=peers.asking.statistics(),
+            observers=self.observers.statistics(),
             peer_reports=self.comparing.reports(),
             descriptors=statistics_of(self.descriptors),
             loop_stall=self.loop.statistics(),

@@ -32,6 +32,7 @@ from ramsterd.membership.addresses import AddressStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics
 from ramsterd.membership.members import MembersStatistics
 from ramsterd.observe.loop_watch import LoopStatistics
+from ramsterd.observe.observers import ObserverStatistics
 from ramsterd.pagepath.engine_statistics import EngineStatistics
 from ramsterd.statefile.marks import MarksStatistics, MarkState
 
@@ -119,6 +120,7 @@ class DaemonStatistics:
     links: dict[NodeId, LinkStatistics]
     # Commands that nodes pass on to each other.
     asking: AskingStatistics
+    observers: ObserverStatistics
     # What peers said of themselves lately: their versions and clocks.
     peer_reports: dict[NodeId, PeerReport] = field(default_factory=dict)
     # Connections of others at the port for links.

@@ -151,6 +151,18 @@ def _reload(after: int) -> Iterator[Story]:
     yield Story(done, after)
 
 
+def _observer(after: int) -> Iterator[Story]:
+    def faults(count: int) -> dict[str, str]:
+        return {
+            series("ramster_observer_faults_total", **ALPHA, observer="health"): begins(0, count),
+            series("ramster_observer_faults_total", **ALPHA, observer="jobs"): holds(0),
+        }
+
+    fires = Fires({**ALPHA, "observer": "health", "severity": "warning"})
+    yield Story(faults(1), after + STEP_SECONDS, [fires])
+    yield Story(faults(0), after + STEP_SECONDS)
+
+
 def _reads(tier: str, bound: float) -> Any:
     def told(after: int) -> Iterator[Story]:
         def reads(fast: int, slow: int) -> dict[str, str]:
@@ -182,6 +194,7 @@ _OTHERS: Final = {
     "RamsterClockWrong": _clock,
     "RamsterRestarts": _restarts,
     "RamsterReloadFailed": _reload,
+    "RamsterObserverFailed": _observer,
     "RamsterLocalReadsSlow": _reads("local", 0.01),
     "RamsterPeerReadsSlow": _reads("peer", 0.1),
 }

@@ -30,6 +30,7 @@ from ramsterd.daemon import Daemon
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
 from ramsterd.kept.keepers.keeper import Keeper, ProcessKeeper
+from ramsterd.observe.observers import Observer
 from ramsterd.reconfigure.node_files import NodeFiles
 from ramsterd.restart.departure import Departure
 from ramsterd.statefile.marks import MarkState
@@ -209,3 +210,29 @@ async def test_clients_are_disconnected_when_their_pages_are_not_here(tmp_path: 
         assert (handover.connections_total, handover.dropped_connections_total) == (0, 1)
     client._sock.close()
     assert names_in(tmp_path) == []
+
+
+async def test_a_defect_of_what_only_looks_ends_no_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise RuntimeError("a mistake in ramsterd")
+
+    def fail_at_last(*, is_last: bool) -> None:
+        raise RuntimeError("another one")
+
+    daemon = make_daemon(tmp_path)
+    for each in (daemon._health, daemon._jobs, daemon._disk, daemon._news, daemon._comparing):
+        monkeypatch.setattr(each, "run", fail)
+    monkeypatch.setattr(daemon._news, "tell_pages", fail_at_last)
+
+    def write_and_read() -> bytes:
+        with NbdClient.connect(tmp_path / "nbd", "disk") as client:
+            client.write(0, PAGE)
+            return client.read(0, len(PAGE))
+
+    async with running(daemon, tmp_path):
+        assert await trio.to_thread.run_sync(write_and_read) == PAGE
+        faults = dict(daemon.statistics().observers.faults_total)
+    assert faults == dict.fromkeys(Observer, 1) | {Observer.CERTIFICATE: 0}, "there is none"
+    assert daemon._observers.statistics().faults_total[Observer.NEWS] == 2, "it stops in order"

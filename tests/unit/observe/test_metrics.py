@@ -29,6 +29,7 @@ from ramsterd.membership.members import MembersStatistics
 from ramsterd.observe.exposition import Exposition
 from ramsterd.observe.loop_watch import BUCKETS, LoopStatistics
 from ramsterd.observe.metrics import NODE_SERIES_MAX, SERIES_MAX, RamsterCollector
+from ramsterd.observe.observers import Observers
 from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics, to_plain
 from ramsterd.statefile.marks import Loss, MarksStatistics
 from tests.helpers.node_memories import make_node_memory
@@ -84,6 +85,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         version="0",
         build="from source",
         asking=node.peers.asking.statistics(),
+        observers=Observers().statistics(),
         uptime_seconds=1.0,
         clock_seconds=1e9,
         config=ConfigStatistics(
