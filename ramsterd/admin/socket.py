@@ -5,6 +5,9 @@
 Commands are handed in by the daemon.  A line that is no command gets an error and the connection
 goes on; one that is too long ends it, and so does a minute of silence.  Local, low volume, and
 readable with socat.
+
+A defect in a command that only shows something ends no daemon.  One in a command that changes
+something may have changed half of it, and does.
 """
 
 import json
@@ -17,6 +20,7 @@ from typing import Final
 import trio
 
 from config.reader import show
+from ramsterd.asking.rights import RIGHTS, Right
 from ramsterd.endpoints.connections import Connections, receive_some, send_all
 from ramsterd.endpoints.statistics import EndpointStatistics
 from ramsterd.frontends.tmem.users import peer_user
@@ -44,6 +48,10 @@ class CommandRefused(Exception):
     """A command can't be carried out; the message is for the operator."""
 
 
+DEFECT: Final = (
+    "ramsterd failed at this command, and serves pages as before. Please report what its log says:"
+    " type `journalctl --unit ramsterd`"
+)
 # What a line can be wrong in.
 REFUSALS: Final = (CommandRefused, ValueError, RecursionError)
 
@@ -61,6 +69,7 @@ async def answer_in_time(
     line: bytes, commands: Mapping[str, Command], waiting: Mapping[str, WaitingCommand]
 ) -> bytes:
     """Return the answer to one line, which may be one of the commands that wait."""
+    name = ""
     try:
         request, name = _parse(line, [*commands, *waiting])
         if (wait := waiting.get(name)) is not None:
@@ -68,6 +77,11 @@ async def answer_in_time(
         return _done(commands[name](request))
     except REFUSALS as error:
         return _refused(error)
+    except Exception:
+        if RIGHTS.get(name) is not Right.LINK:
+            raise
+        logger.exception("a command of an operator failed: %s", name)
+        return _refused(CommandRefused(DEFECT))
 
 
 def _parse(line: bytes, names: Collection[str]) -> tuple[dict[str, object], str]:

@@ -10,11 +10,14 @@ import trio.testing
 
 from ramsterd.admin.socket import (
     CONNECTIONS_MAX,
+    DEFECT,
     LINE_BYTES_MAX,
     SILENCE_SECONDS_MAX,
     CommandRefused,
     ControlServer,
+    WaitingCommand,
     answer,
+    answer_in_time,
 )
 from tests.helpers.leftovers import watch_leftovers
 
@@ -209,3 +212,30 @@ async def test_nothing_is_left_of_a_client_that(ending: Ending, tmp_path: Path) 
             for _ in range(10):
                 await end_one(server)
     assert not left
+
+
+def fail(_: dict[str, object]) -> object:
+    raise AssertionError("a mistake in ramsterd")
+
+
+async def wait_and_fail(_: dict[str, object]) -> object:
+    raise AssertionError("a mistake in ramsterd")
+
+
+async def test_a_defect_in_what_only_shows_something_ends_no_daemon(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waits: dict[str, WaitingCommand] = {"health": wait_and_fail}
+    nothing: dict[str, WaitingCommand] = {}
+    for commands, waiting in (({"health": fail}, nothing), ({}, waits)):
+        reply = json.loads(await answer_in_time(b'{"command": "health"}', commands, waiting))
+        assert reply == {"ok": False, "error": DEFECT}
+    assert caplog.messages == ["a command of an operator failed: health"] * 2
+    assert all(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("command", ["memory-set", "node-remove"])
+async def test_a_defect_in_what_changes_something_ends_the_daemon(command: str) -> None:
+    line = json.dumps({"command": command}).encode()
+    with pytest.raises(AssertionError, match="a mistake"):
+        await answer_in_time(line, {command: fail}, {})
