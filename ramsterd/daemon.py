@@ -35,11 +35,8 @@ from ramsterd.asking.comparing import Comparing
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.endpoints.opening import start
-from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.pager import Pager
-from ramsterd.frontends.tmem.pool_records import quotas_of
-from ramsterd.frontends.tmem.server import TmemServer
-from ramsterd.frontends.tmem.users import allowed_users
+from ramsterd.frontends.servers import new_nbd_server, new_tmem_server
 from ramsterd.handover.arrival import Arrival
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
 from ramsterd.host.collector import calm_collector
@@ -170,8 +167,15 @@ class Daemon:
         self._state = state
         self._state.on_answered = self._pager.settle
         self._exports = Exports(self._pager, state.marks, daemon.export, memory.follow)
-        self._nbd = self._new_nbd(daemon)
-        self._tmem = self._new_tmem(daemon)
+        self._nbd = new_nbd_server(
+            daemon, self._pager, self._exports.all,
+            descriptors=descriptors, arrival=self._handover.arrival,
+        )  # fmt: skip
+        self._tmem = new_tmem_server(
+            daemon, self._pager, state.marks,
+            follow=memory.follow, left=self.engine.store.pools.left_to_programs,
+            descriptors=descriptors, arrival=self._handover.arrival,
+        )  # fmt: skip
         self._export_snapshots = partial(self._exports.snapshots, self.engine.store)
         self._emptied = Emptied(self._exports, self._nbd, self._tmem)
         self._reloader = self._new_reloader(daemon, files)
@@ -214,31 +218,6 @@ class Daemon:
             loop=self._loop_watch,
             control=self._control,
             metrics=self._metrics,
-        )
-
-    def _new_nbd(self, daemon: DaemonConfig) -> NbdServer:
-        return NbdServer(
-            self._pager,
-            self._exports.all,
-            socket_path=daemon.nbd.socket,
-            listen=daemon.nbd.listen,
-            connections_max=daemon.nbd.connections_max,
-            descriptors=self._descriptors,
-            arrival=self._handover.arrival,
-        )
-
-    def _new_tmem(self, daemon: DaemonConfig) -> TmemServer:
-        return TmemServer(
-            self._pager,
-            socket_path=daemon.tmem.socket,
-            quotas=quotas_of(daemon.tmem),
-            users=allowed_users(daemon.tmem.users),
-            connections_max=daemon.tmem.connections_max,
-            marks=self._state.marks,
-            follow=self._memory.follow,
-            left=self.engine.store.pools.left_to_programs,
-            descriptors=self._descriptors,
-            arrival=self._handover.arrival,
         )
 
     def _new_reloader(self, daemon: DaemonConfig, files: NodeFiles) -> Reloader:
