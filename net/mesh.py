@@ -93,8 +93,7 @@ class Mesh:
         self._on_outdated = on_outdated
         self._insecure_plaintext = insecure_plaintext
         self._connection_limits = connection_limits or ConnectionLimits(
-            keepalive_seconds=hello.timers.keepalive_seconds,
-            idle_seconds=hello.timers.idle_seconds,
+            keepalive_seconds=hello.timers.keepalive_seconds, idle_seconds=hello.timers.idle_seconds
         )
         self._send_queue_bytes_max = send_queue_bytes_max
         self._listener = Listener(transport, self._run_accepted, greetings_max=greetings_max)
@@ -108,10 +107,7 @@ class Mesh:
         self._dialers: dict[NodeId, tuple[trio.CancelScope, RedialTimer]] = {}
 
     async def serve(
-        self,
-        *,
-        task_status: PortStatus,
-        addresses: Sequence[str] | None = None,
+        self, *, task_status: PortStatus, addresses: Sequence[str] | None = None
     ) -> None:
         """Listen (at our own entry among the members, unless told otherwise) and dial, until cancelled.
 
@@ -276,11 +272,7 @@ class Mesh:
             return f"a bug of ours: {error!r}"
 
     def _new_link(
-        self,
-        stream: Stream,
-        *,
-        expected: NodeId | None,
-        greeted: Callable[[], None] | None = None,
+        self, stream: Stream, *, expected: NodeId | None, greeted: Callable[[], None] | None = None
     ) -> PeerLink:
         ours = self._hello
         connection = Connection(

@@ -63,12 +63,7 @@ class Engine:
         self.attach_count = kept.attach_count
         self._note_incarnation = kept.note_incarnation
         self.machines = machines = Machines(
-            daemon=daemon,
-            cluster=cluster,
-            local=local,
-            incarnation=incarnation,
-            kept=kept,
-            rng=rng,
+            daemon=daemon, cluster=cluster, local=local, incarnation=incarnation, kept=kept, rng=rng
         )
         self.store = machines.store
         self.nodes = machines.nodes
@@ -126,11 +121,7 @@ class Engine:
     ) -> Replication | None:
         """Have what stands in a run at peers too; None: it is.  Else `Replicated` tells the end."""
         return self.machines.replicator.begin(
-            pool,
-            object_id,
-            index,
-            count,
-            deadline=now + self.machines.remote.put_wait_seconds_max,
+            pool, object_id, index, count, deadline=now + self.machines.remote.put_wait_seconds_max
         )
 
     def get(
