@@ -7,8 +7,9 @@ import click
 
 from config.durations import parse_duration
 from config.errors import Mismatch
+from config.model import DAEMON_FILE
 
-DEFAULT_CONFIG: Final = Path("/etc/ramster/ramsterd.toml")
+DEFAULT_CONFIG: Final = Path(DAEMON_FILE)
 CONFIG_OPTION: Final = click.option(
     "--config",
     type=click.Path(path_type=Path),

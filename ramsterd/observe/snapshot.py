@@ -56,6 +56,8 @@ class ExportSnapshot:
 class ConfigStatistics:
     """What the daemon runs with, and how the last reload went."""
 
+    # Its own file, from the root.
+    file: str
     # The budget as the file has it, and what it came to.
     budget: str
     # Who keeps the pages, as the file has it.

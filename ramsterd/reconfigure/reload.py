@@ -123,6 +123,7 @@ class Reloader:
         self._is_under_way = False
         self._came = trio.Event()
         self._statistics = ConfigStatistics(
+            file=str(files.path),
             budget=describe_size(running.memory.budget),
             keep=str(running.memory.keep),
             cluster=str(running.cluster),

@@ -325,6 +325,13 @@ CASES: Final = [
         id="memory that nobody keeps",
     ),
     pytest.param(
+        replace(with_process(keeper=""), files=replace(FACTS.files, own_file="/srv/n1.toml")),
+        Past(),
+        Code.NOT_KEPT, Severity.WARN, "nobody keeps its memory",
+        (), "ramsterctl doctor --config /srv/n1.toml",
+        id="memory that nobody keeps, of a daemon with a file of its own",
+    ),
+    pytest.param(
         with_files(state_problem="no space left on device"), Past(),
         Code.UNWRITTEN, Severity.ERR, "first writes to blank exports are refused",
         ("no space left on device",),

@@ -42,6 +42,8 @@ def read(text: str) -> DaemonConfig:
 class Files:
     """What is read again, and what is done about it: both the files and the parts that follow."""
 
+    path = Path("/etc/ramster/ramsterd.toml")
+
     def __init__(self) -> None:
         # What a change of the file comes to, and why it can't be proposed or written.
         self.proposed = DAEMON
