@@ -18,7 +18,7 @@ from config.kinds import Size
 from config.limits import EXPORT_BYTES_MAX, PAGE_BYTES
 from config.model import ExportConfig
 from config.reader import read_plain, show
-from config.units import format_bytes
+from config.units import format_bytes, human_count
 from ramsterd.admin.socket import Command, CommandRefused
 from ramsterd.admin.state_commands import ExportNames
 from ramsterd.observe.snapshot import ExportSnapshot, to_plain
@@ -170,7 +170,7 @@ class ExportChanges:
 
     def _on_done(self, number: int, edit: ExportEdit, done: Done) -> None:
         if done.is_changed:
-            _say(edit)
+            _say(edit, done)
         now = next((each for each in self._snapshots() if each.name == edit.name), None)
         outcome = {
             "state": _STATES[type(edit)],
@@ -186,7 +186,7 @@ class ExportChanges:
             self._outcomes[number] = outcome
 
 
-def _say(edit: ExportEdit) -> None:
+def _say(edit: ExportEdit, done: Done) -> None:
     """Tell the log what an operator has done."""
     name = edit.name
     match edit:
@@ -196,9 +196,10 @@ def _say(edit: ExportEdit) -> None:
                 extra=about(EventKind.EXPORT_ADDED, export=name, size_bytes=export.size),
             )  # fmt: skip
         case RemoveExport():
+            pages = done.dropped_pages
             logger.warning(
-                "an operator has removed export %s, and its pages with it", name,
-                extra=about(EventKind.EXPORT_REMOVED, export=name),
+                "an operator has removed export %s, and %s with it", name, human_count(pages),
+                extra=about(EventKind.EXPORT_REMOVED, export=name, pages=pages),
             )  # fmt: skip
         case ResizeExport(_, size):
             logger.info(

@@ -56,6 +56,8 @@ class Done:
     # It was so already.
     is_changed: bool
     warnings: tuple[str, ...]
+    # How many pages went with an export.
+    dropped_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +268,7 @@ class Reloader:
         await self._parts.finish(prepared)
         notes = (*proposal.found.warnings, *prepared.notes, *([unsynced] if unsynced else []))
         is_changed = proposal.after != proposal.before or bool(difference.applied or prepared.cut)
-        return Done(is_changed=is_changed, warnings=notes)
+        return Done(is_changed=is_changed, warnings=notes, dropped_pages=prepared.dropped_pages)
 
     def _check_whole(self, difference: Difference) -> None:
         """Raise CannotApply if something of a change, and not of an earlier one, would wait for a restart."""

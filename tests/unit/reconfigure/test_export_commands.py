@@ -88,13 +88,15 @@ def test_what_ends_says_whose_pages_and_whether_they_may(caplog: pytest.LogCaptu
     assert resizing.edit == ResizeExport("swap0", 1 << 30)
     assert resizing.ends == Ends("swap0", is_forced=False)
     node.there = ()
-    removal.on_done(Done(is_changed=True, warnings=()))
+    removal.on_done(Done(is_changed=True, warnings=(), dropped_pages=1204))
     resizing.on_done(Done(is_changed=True, warnings=()))
     assert node.ask("export-change", **begun)["export"] is None
     assert caplog.messages == [
-        "an operator has removed export disk, and its pages with it",
+        "an operator has removed export disk, and 1,204 pages with it",
         "an operator has resized export swap0 to 1GiB",
     ]
+    removed, _ = [record.__dict__["event"] for record in caplog.records]
+    assert (removed["event"], removed["pages"]) == ("export_removed", 1204)
 
 
 def test_a_refusal_is_told_each_time_and_says_that_nothing_has_changed() -> None:
