@@ -24,6 +24,7 @@ from ramsterd.cli.top_parts import (
     latency_lines,
     memory_lines,
     name_column,
+    note_lines,
     rate_between,
     rate_lines,
     shown_rate,
@@ -152,6 +153,7 @@ def _health(view: ClusterView, heard: Sequence[Heard]) -> Iterator[Text]:
         yield Text(
             f"  … {len(codes) - FINDINGS_MAX} more: ramsterctl health --cluster", style="dim"
         )
+    yield from note_lines((each.now["health"] for each in heard), "ramsterctl health --cluster")
 
 
 def _codes_of(

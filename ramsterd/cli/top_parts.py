@@ -44,6 +44,7 @@ LATENCIES: Final = {
 PERCENTILES: Final = (0.5, 0.99)
 LABEL_WIDTH: Final = 8
 FINDINGS_MAX: Final = 2
+NOTES_MAX: Final = 2
 JOBS_MAX: Final = 3
 # How wide bars and names are where lines are not cut.
 UNCUT_WIDTH: Final = 80
@@ -91,6 +92,18 @@ def _cut(line: Text, width: int | None) -> Text:
         line.truncate(width - 1)
         line.append("…")
     return line
+
+
+def note_lines(healths: Iterable[Mapping[str, Any]], command: str) -> Iterator[Text]:
+    """Yield what nodes note of members that get no new pages, each line once; `command` shows all.
+
+    Nodes of an earlier version note nothing.
+    """
+    notes = list(dict.fromkeys(note for each in healths for note in each.get("notes", [])))
+    for note in notes[:NOTES_MAX]:
+        yield Text(f"  {printable(note)}")
+    if len(notes) > NOTES_MAX:
+        yield Text(f"  … {len(notes) - NOTES_MAX} more: {command}", style="dim")
 
 
 def name_column(names: Iterable[str], cells: int, width: int | None) -> Callable[[str], str]:

@@ -23,6 +23,7 @@ from ramsterd.cli.top_parts import (
     latency_lines,
     memory_lines,
     name_column,
+    note_lines,
     rate_between,
     rate_lines,
     waits_between,
@@ -107,6 +108,7 @@ def _health(now: Picture) -> Iterator[Text]:
         yield Text(
             f"  … {len(health['codes']) - FINDINGS_MAX} more: ramsterctl health", style="dim"
         )
+    yield from note_lines([health], "ramsterctl health")
 
 
 def _nodes(view: View) -> Iterator[Text]:

@@ -65,6 +65,8 @@ def test_a_browser_shows_nodes_memory_and_health_and_keeps_them_fresh(
     )
     cluster[1].ask("node-drain", name="n2", reason="a new disk")
     browser.wait_for("/drain-[0-9]+/.test(document.querySelector('#jobs').innerText)")
+    browser.wait_for("document.querySelector('#notes').innerText.startsWith('n2 is drain')")
+    assert "(a new disk); to end this: ramsterctl node uncordon n2" in text(browser)
     cluster[3].kill()
     browser.wait_for("document.querySelector('#nodes').innerText.includes('down')")
     browser.wait_for("document.querySelector('#codes').innerText.includes('NODE_DOWN')")
