@@ -62,8 +62,9 @@ class ConfigStatistics:
     budget: str
     # Who keeps the pages, as the file has it.
     keep: str
-    # Where the cluster file is.
+    # Where the cluster file is, and the state file; empty: there is none.
     cluster: str
+    state_dir: str = ""
     reloads_total: int = 0
     failed_reloads_total: int = 0
     is_last_reload_successful: bool = True

@@ -129,6 +129,7 @@ class Reloader:
             budget=describe_size(running.memory.budget),
             keep=str(running.memory.keep),
             cluster=str(running.cluster),
+            state_dir=str(running.state_dir or ""),
             last_reload_success_timestamp_seconds=wall_clock(),
         )
 

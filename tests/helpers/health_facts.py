@@ -107,6 +107,7 @@ FACTS: Final = Facts(
     files=FileFacts(
         certificate_seconds=300 * DAY,
         state_problem="",
+        state_dir="/var/lib/ramster",
         own_file="/etc/ramster/ramsterd.toml",
         cluster_file="/etc/ramster/cluster.toml",
         members_unwritten="",

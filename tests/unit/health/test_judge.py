@@ -334,14 +334,19 @@ CASES: Final = [
     pytest.param(
         with_files(state_problem="no space left on device"), Past(),
         Code.UNWRITTEN, Severity.ERR, "first writes to blank exports are refused",
-        ("no space left on device",),
-        "remove the cause (a full or broken disk?), then: ramsterctl health",
+        ("no space left on device",
+         "make room there: bytes, inodes (df -i), or a quota (quota -s -u USER); if df does not answer,"
+         " repair the disk",
+         "ramsterd tries again each second"),
+        "df /var/lib/ramster",
         id="a state file that can't be written",
     ),
     pytest.param(
         with_files(members_unwritten="permission denied"), Past(),
-        Code.UNWRITTEN, Severity.WARN, "not in the cluster file", ("permission denied",),
-        "remove the cause, then: ramsterctl config reload",
+        Code.UNWRITTEN, Severity.WARN, "not in the cluster file",
+        ("permission denied",
+         "remove the cause first: a disk without room, a quota, rights on the folder, a change by hand"),
+        "ramsterctl config reload",
         id="a cluster file that can't be written",
     ),
     pytest.param(
