@@ -131,6 +131,8 @@ class DaemonStatistics:
     log: LogStatistics
     # Subsystems whose level an operator has changed since the start.
     changed_log_levels: int
+    # Commands on exports whose outcome can be asked for.
+    known_export_changes: int = 0
     events: EventStatistics
     # Until our certificate ends, negative after that; None without TLS.
     certificate_expiry_seconds: float | None = None

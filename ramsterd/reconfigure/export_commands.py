@@ -24,12 +24,13 @@ from ramsterd.admin.state_commands import ExportNames
 from ramsterd.observe.snapshot import ExportSnapshot, to_plain
 from ramsterd.reconfigure.ends import Ends
 from ramsterd.reconfigure.errors import CannotApply
-from ramsterd.reconfigure.reload import Done, Order
+from ramsterd.reconfigure.reload import ORDERS_MAX, Done, Order
 
 logger = logging.getLogger("ramster.commands")
 
 # Who asks for the outcome of an older one is told that it is not known any more.
 CHANGES_KEPT_MAX: Final = 64
+assert CHANGES_KEPT_MAX > ORDERS_MAX + 1, "one that waits, or is carried out, is not forgotten"
 _SIZE: Final = Size(PAGE_BYTES, EXPORT_BYTES_MAX, step=PAGE_BYTES)
 # What an export is after each kind of order, in one word.
 _STATES: Final = {AddExport: "added", RemoveExport: "removed", ResizeExport: "resized"}
@@ -61,6 +62,11 @@ class ExportChanges:
         self._last = 0
         # What there is now; a text: why it was refused; None: it is under way.
         self._outcomes: OrderedDict[int, dict[str, object] | str | None] = OrderedDict()
+
+    @property
+    def known(self) -> int:
+        """Of how many orders the outcome can be asked for."""
+        return len(self._outcomes)
 
     def commands(self) -> dict[str, Command]:
         """Return the commands by name."""

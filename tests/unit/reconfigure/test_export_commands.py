@@ -37,9 +37,8 @@ class Node:
         self.orders: list[Order] = []
         self.refusal = ""
         self.there: tuple[ExportSnapshot, ...] = (DISK,)
-        self.commands: dict[str, Any] = ExportChanges(
-            self.order, self, lambda: self.there, run="r2"
-        ).commands()
+        self.changes = ExportChanges(self.order, self, lambda: self.there, run="r2")
+        self.commands: dict[str, Any] = self.changes.commands()
 
     def order(self, order: Order) -> None:
         if self.refusal:
@@ -172,6 +171,7 @@ def test_old_outcomes_are_forgotten() -> None:
     for _ in range(CHANGES_KEPT_MAX):
         node.ask("export-remove", name="disk")
     last = node.ask("export-remove", name="disk")
+    assert node.changes.known == CHANGES_KEPT_MAX
     node.orders[0].on_refused("too late for anybody")
     assert node.ask("export-change", **last) == {"state": "applying"}
     with pytest.raises(CommandRefused, match="since the start of the daemon"):
