@@ -344,6 +344,10 @@ class TlsConfig:
     key: Annotated[Path, kinds.File()]
 
 
+# Where `DaemonConfig` is read from, unless an operator names another file.
+DAEMON_FILE: Final = "/etc/ramster/ramsterd.toml"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonConfig:
     """`ramsterd.toml`: which node this is, its memory, its endpoints."""

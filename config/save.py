@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import ConfigError
-from config.host import is_mount_point
+from config.host import is_mount_point, own_user
 from config.limits import CONFIG_FILE_BYTES_MAX
 from config.model import ClusterConfig
 from config.rewrite import rewrite_members
@@ -102,6 +102,10 @@ def check_room(path: Path) -> None:
 def _not_replaced(path: Path, error: OSError) -> ConfigError:
     found = (error.strerror or type(error).__name__).lower()
     expected = "a file that can be replaced in its folder"
+    if error.errno == errno.EDQUOT:
+        # No file system says so before a write meets it.
+        user = own_user().name
+        expected = f"room in the quota of user {user}: `quota -s -u {user}` shows it"
     if error.errno == errno.EPERM:
         # Only root may make a file of another user.
         folder = path.parent

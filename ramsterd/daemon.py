@@ -203,6 +203,7 @@ class Daemon:
             memory=self._memory,
             protection=self._protection,
             config=self._reloader,
+            known_export_changes=lambda: self._export_changes.known,
             engine=self.engine,
             peers=self._peers,
             pager=self._pager,

@@ -17,7 +17,7 @@ from config.errors import Mismatch
 from config.kinds import Size
 from config.limits import PAGE_BYTES
 from config.reader import show
-from config.units import format_bytes
+from config.units import format_bytes, human_bytes
 from nodemanager.ids import NodeId
 from ramsterd.admin.bench_local import LocalPool, LocalRow
 from ramsterd.admin.bench_pages import RATIO_MIN, bench_pages
@@ -130,11 +130,7 @@ class Bench:
         zbud, memory = self._engine.store.zbud, self._engine.machines.memory
         most = int(zbud.budget_bytes * memory.low_watermark)
         if zbud.resident_bytes + order.bytes > most:
-            free = max(0, most - zbud.resident_bytes)
-            raise CommandRefused(
-                f"this node is nearly full: {format_bytes(free // BYTES_MIN * BYTES_MIN)} are free below low_watermark, and"
-                f" the benchmark wants {format_bytes(order.bytes)}. Repeat it with fewer --bytes, or when there is room"
-            )
+            raise CommandRefused(no_room(most - zbud.resident_bytes, order.bytes))
 
     def look(self, _: dict[str, object]) -> object:
         """Return the rows so far, and what is being measured; None: all is."""
@@ -264,6 +260,21 @@ class Bench:
                 kind, target, operation, Latencies(), pages_per_second=None, problem=problem
             )
             self._rows.append(row)
+
+
+def no_room(free_bytes: int, wanted_bytes: int) -> str:
+    """Return why this node has no room for a benchmark, and what to type."""
+    nearly_full = "this node is nearly full"
+    if free_bytes < BYTES_MIN:
+        return (
+            f"{nearly_full}: less than the {human_bytes(BYTES_MIN)} of the smallest benchmark are free below low_watermark."
+            " Repeat it when there is room: `ramsterctl memory show` says what the budget is used for"
+        )
+    fits = free_bytes // BYTES_MIN * BYTES_MIN
+    return (
+        f"{nearly_full}: {human_bytes(fits)} are free below low_watermark, and the benchmark wants"
+        f" {human_bytes(wanted_bytes)}. Repeat it with --bytes {format_bytes(fits)}, or when there is room"
+    )
 
 
 def read_order(request: dict[str, object], budget_bytes: int) -> BenchOrder:

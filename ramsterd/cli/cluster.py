@@ -1,19 +1,22 @@
 """`ramsterctl cluster`: the command line that makes the files of nodes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 import click
 
-from ramsterd.cli.output import fail
+from ramsterd.cli.output import fail, warn
+from ramsterd.health.wording import named
 from ramsterd.provision.node_folders import (
     CannotInit,
+    NewNode,
     NodeSettings,
     add_node,
     init_cluster,
     parse_nodes,
     renew,
+    shared_hosts,
 )
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -74,13 +77,15 @@ def settings_of(days: int, budget: str, exports: tuple[str, ...]) -> NodeSetting
 @click.option(
     "--nodes",
     required=True,
-    help="NAME=HOST[:PORT] of each node, separated by commas; HOST is an IP address (IPv6 in brackets) or a host name.",
+    multiple=True,
+    help="NAME=HOST[:PORT] of each node, separated by commas; HOST is an IP address (IPv6 in brackets) or a host name."
+    "  May be given several times.",
 )
 @click.option("--name", required=True, help="The name of the cluster.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
 @settings_options
 def init_command(
-    nodes: str, name: str, out: Path, days: int, budget: str, exports: tuple[str, ...]
+    nodes: tuple[str, ...], name: str, out: Path, days: int, budget: str, exports: tuple[str, ...]
 ) -> None:
     """Write one folder for each node, with its files, certificates and keys, ready to copy.
 
@@ -88,14 +93,25 @@ def init_command(
     """
     settings = settings_of(days, budget, exports)
     try:
-        members = parse_nodes(nodes)
+        members = parse_nodes(",".join(nodes))
         init_cluster(name=name, nodes=members, out=out, settings=settings)
     except CannotInit as error:
         fail(str(error))
+    warn(map(of_one_host, shared_hosts(members)))
     for member in members:
         click.echo(f"{out / member.name}: copy to /etc/ramster on {member.address}")
     say_then(START)
     click.echo(f"{out / 'ca'}: the key of the CA. Keep it off the nodes, best off line.")
+
+
+def of_one_host(nodes: Sequence[NewNode]) -> str:
+    """Return what an operator must do by hand for nodes of one host."""
+    names = named([node.name for node in nodes])
+    return (
+        f"copies end together, and {nodes[1].name} does not start beside {nodes[0].name}: {names} are on one host."
+        " Give each its own sockets and metrics port, and all of them one zone: docs/operations.md, Several nodes on"
+        " one machine"
+    )
 
 
 @cluster.command("add-node")

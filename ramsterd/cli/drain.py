@@ -10,7 +10,7 @@ from ramsterd.cli.ask import Ask
 from ramsterd.cli.job_options import DEADLINE_OPTION, DETACH_OPTION, REASON_OPTION
 from ramsterd.cli.job_watching import status_of, tell_end, watch
 from ramsterd.cli.membership_file import describe, fail_if_unwritten, why_unwritten
-from ramsterd.cli.output import OUTPUT_OPTION, Output, show, show_json, warn
+from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, show_json, warn
 from ramsterd.cli.target import Target
 
 POLL_SECONDS: Final = 0.25
@@ -95,17 +95,27 @@ def _show_plan(ask: Ask, target: Target, name: str, output: Output) -> None:
         if plan["state"] != "asking":
             break
         time.sleep(POLL_SECONDS)
-    show(plan, output, format_plan)
+    problem = why_no_plan(plan)
+    if output.is_json or not problem:
+        show(plan, output, format_plan)
+    if problem:
+        fail(problem)
     raise SystemExit(0 if plan["has_room"] else 1)
+
+
+def why_no_plan(plan: dict[str, Any]) -> str:
+    """Return why nobody knows what a drain would do; empty: it is known."""
+    node = plan["node"]
+    if plan["pages_foreign"] is not None:
+        return ""
+    if plan.get("is_down"):
+        return f"node {node} is down and can't be asked: a drain begins when it is back"
+    return f"node {node} has no link to this node: type the command at a node that has one"
 
 
 def format_plan(plan: dict[str, Any]) -> str:
     """Return what a drain would do: pages, where there is room, risks, and a verdict."""
     node = plan["node"]
-    if plan["pages_foreign"] is None and plan.get("is_down"):
-        return f"node {node} is down and can't be asked: a drain begins when it is back"
-    if plan["pages_foreign"] is None:
-        return f"node {node} has no link to this node: type the command at a node that has one"
     pages, size = human_count(plan["pages_foreign"]), human_bytes(plan["bytes_max"])
     lines = [f"{pages} of other nodes would leave node {node}, {size} at most"]
     lines += [f"  {human_count(each['pages'])} of node {each['node']}" for each in plan["owners"]]

@@ -11,7 +11,7 @@ from ramsterd.cli.ask import Ask, AskEach, AskFailed, try_ask
 from ramsterd.cli.event_reader import EventReader
 from ramsterd.cli.events_of_all import POLL_SECONDS, follow_all, show_all
 from ramsterd.cli.format_events import HEAD, event_json, event_line
-from ramsterd.cli.options import to_seconds
+from ramsterd.cli.options import one_of, to_seconds
 from ramsterd.cli.output import OUTPUT_OPTION, Output, tell
 from ramsterd.cli.target import Target, at_nodes
 
@@ -31,9 +31,9 @@ def events_command(ask: Ask, ask_each: AskEach) -> click.Command:
         "--kind",
         "kinds",
         multiple=True,
-        type=click.Choice([kind.value for kind in EventKind]),
         metavar="KIND",
         help="Only events of this kind; may be given several times.  docs/events.md lists the kinds.",
+        **one_of([kind.value for kind in EventKind], "kind"),
     )
     @at_nodes
     @OUTPUT_OPTION

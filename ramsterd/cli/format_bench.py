@@ -25,8 +25,7 @@ def format_row(row: dict[str, Any]) -> str:
         f"{human_latency(row[key]):>9}"
         for key in ("p50_seconds", "p90_seconds", "p99_seconds", "max_seconds")
     )
-    rate = row["pages_per_second"]
-    many = "" if rate is None else f"{rate:,.0f} pages/s, {human_bytes(round(rate * PAGE_BYTES))}/s"
+    many = shown_rate(row["pages_per_second"])
     problem = f"  {row['problem']}" if row["problem"] else ""
     return f"{start} {figures} {many:>24}{problem}".rstrip()
 
@@ -40,6 +39,16 @@ def shown_target(row: dict[str, Any]) -> str:
             return "a client's socket"
         case _:
             return str(row["target"])
+
+
+def shown_rate(pages_per_second: float | None) -> str:
+    """Return a rate; None: it was not measured."""
+    if pages_per_second is None:
+        return ""
+    if not pages_per_second:
+        return "no page in time"
+    bytes_per_second = human_bytes(round(pages_per_second * PAGE_BYTES))
+    return f"{pages_per_second:,.0f} pages/s, {bytes_per_second}/s"
 
 
 def human_latency(seconds: float | None) -> str:

@@ -11,7 +11,7 @@ from ramsterd.cli.ask import Ask, AskEach
 from ramsterd.cli.colour import SEVERITIES, paint_heads
 from ramsterd.cli.format_health import format_cluster, format_health
 from ramsterd.cli.gather import Told, ask_nodes
-from ramsterd.cli.options import to_seconds
+from ramsterd.cli.options import one_of, to_seconds
 from ramsterd.cli.output import OUTPUT_OPTION, Output, show
 from ramsterd.cli.target import AT_NODE, Target, at_nodes
 from ramsterd.health.codes import Code, Severity
@@ -21,7 +21,7 @@ EXIT_STATUS: Final = {Severity.OK: 0, Severity.WARN: 1, Severity.ERR: 2}
 assert set(EXIT_STATUS) == set(Severity)
 _ENDED: Final = frozenset(state.value for state in ENDED_STATES)
 CODE_ARGUMENT: Final = click.argument(
-    "code", type=click.Choice([code.value for code in Code], case_sensitive=False), metavar="CODE"
+    "code", metavar="CODE", **one_of([code.value for code in Code], "code")
 )
 
 

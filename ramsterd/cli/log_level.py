@@ -55,7 +55,7 @@ def log_level_command(ask: Ask, ask_each: AskEach) -> click.Command:
         elif level is not None:
             result = ask(target, "log-level-set", subsystem=subsystem, level=level, seconds=seconds)
         elif subsystem is None and seconds is None:
-            show_answers(ask, ask_each, target, output, "log-level", text_of_levels)
+            show_answers(ask, ask_each, target, output, "log-level", text_of_all)
             return
         else:
             raise click.UsageError(
@@ -79,6 +79,17 @@ LEVEL_COLUMNS: Final = (
     Column("CONFIGURED", lambda row: row["configured"]),
     Column("CHANGED", _changed),
 )
+
+
+def text_of_all(results: Sequence[Any], nodes: Sequence[str]) -> str:
+    """Return the same, with what to type for another level."""
+    command = "ramsterctl --node NAME log-level" if nodes else "ramsterctl log-level"
+    *others, last = [each.value for each in LogLevel]
+    levels = f"{', '.join(others)} or {last}"
+    lines = [f"type: {command} net debug --for 10m, to change one: {levels}"]
+    if any(each["is_changed"] for of in results for each in of.values()):
+        lines.append(f"type: {command} --reset, to end all changes")
+    return "\n".join([text_of_levels(results, nodes), *lines])
 
 
 def text_of_levels(results: Sequence[Any], nodes: Sequence[str]) -> str:

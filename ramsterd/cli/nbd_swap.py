@@ -13,6 +13,7 @@ from ramsterd.doctor.judge import conditions_of_own_swap
 from ramsterd.doctor.machine import read_process, survey
 from ramsterd.doctor.process_checks import check_helper
 from ramsterd.doctor.servers import is_own_server, may_be_of_this_machine
+from ramsterd.health.wording import ask_doctor
 
 Say = Callable[[Level, str], None]
 
@@ -54,9 +55,10 @@ def refuse_unsafe_swap(
     for each in errors:
         say(Level.WARNING if force else Level.ERROR, line_of(device, each))
     if errors and not force:
+        shows_all = ask_doctor(str(config), "--swap --own-host")
         fail(
             f"{device}: not attached: export {export} is for swap, and this machine can hang when it swaps to its own"
-            f" ramsterd without these {len(errors)} conditions. `ramsterctl doctor --swap --own-host` shows all."
+            f" ramsterd without these {len(errors)} conditions. `{shows_all}` shows all."
             " --force attaches it all the same",
             EX_CONFIG,
         )

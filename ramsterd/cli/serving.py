@@ -69,7 +69,8 @@ def serve(
             log=log,
             credentials=examined.credentials,
             heartbeat_key=examined.heartbeat_key,
-            files=NodeFiles(config, examined.node),
+            # From the root: the shell of an operator who is told of it may be in another folder.
+            files=NodeFiles(config.absolute(), examined.node),
             state=state,
             descriptors=descriptors,
             arrival=arrival,

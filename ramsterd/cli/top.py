@@ -21,6 +21,9 @@ def top_command(ask: Ask) -> click.Command:
     def top(target: Target, once: bool) -> None:
         """Show a node and its cluster, or all members, on a screen that stays fresh.
 
+        In a pipe, or with --once, one screen is printed, of which no line is cut unless there is a
+        terminal or the variable COLUMNS.
+
         Health with what to type, memory by kind of page, pages a second, how long clients waited
         by what their requests needed, jobs, nodes, and events of the last hour.
         Keys: q ends it; n, s, f, t, h sort the nodes by name, state, free memory, our pages there,

@@ -23,6 +23,8 @@ from ramsterd.cli.top_parts import (
     job_lines,
     latency_lines,
     memory_lines,
+    name_column,
+    note_lines,
     rate_between,
     rate_lines,
     shown_rate,
@@ -38,6 +40,7 @@ SEVERITIES: Final = ("ok", "warn", "err")
 CODES: Final = {code.value: place for place, code in enumerate(Code)}
 SILENT: Final = "silent"
 BAR_CELLS: Final = 9
+NAME_CELLS: Final = 12
 P99: Final = 0.99
 
 
@@ -91,7 +94,8 @@ class ClusterView:
     # The newest last, each with the member that has it.
     events: Sequence[tuple[str, dict[str, Any]]] = ()
     order: Order = Order.HEALTH
-    width: int = 80
+    # None: no line is cut.
+    width: int | None = 80
     height: int = 24
     # Why there is nothing newer; empty: there is.
     problem: str = ""
@@ -99,7 +103,7 @@ class ClusterView:
 
 
 def screen(view: ClusterView) -> list[Text]:
-    """Return at most `height` lines of at most `width` columns."""
+    """Return at most `height` lines of at most `width` columns, if there is a width."""
     heard = [each for each in view.members if isinstance(each, Heard)]
     top = [_head(view), *_health(view, heard)]
     if heard:
@@ -149,6 +153,7 @@ def _health(view: ClusterView, heard: Sequence[Heard]) -> Iterator[Text]:
         yield Text(
             f"  … {len(codes) - FINDINGS_MAX} more: ramsterctl health --cluster", style="dim"
         )
+    yield from note_lines((each.now["health"] for each in heard), "ramsterctl health --cluster")
 
 
 def _codes_of(
@@ -205,22 +210,24 @@ def _jobs_of_all(heard: Sequence[Heard]) -> list[dict[str, Any]]:
 
 
 def _rows(view: ClusterView) -> Iterator[Text]:
+    fit = name_column((each.name for each in view.members), NAME_CELLS, view.width)
     yield Text(
-        f"{'MEMBER':<12} {'HEALTH':<6} {'MEMORY':<{BAR_CELLS + 2}} {'BUDGET':>10} {'READ/S':>8} {'WRITE/S':>8}"
+        f"{fit('MEMBER')} {'HEALTH':<6} {'MEMORY':<{BAR_CELLS + 2}} {'BUDGET':>10} {'READ/S':>8} {'WRITE/S':>8}"
         f" {'P99 HERE':>8} {'P99 PEERS':>9}",
         style="reverse",
     )
-    yield from (_row(each) for each in sorted(view.members, key=lambda it: _rank(it, view.order)))
+    for each in sorted(view.members, key=lambda it: _rank(it, view.order)):
+        yield _row(each, fit(each.name))
 
 
-def _row(member: Member) -> Text:
+def _row(member: Member, name: str) -> Text:
     if isinstance(member, Silent):
         return Text.assemble(
-            f"{member.name:<12.12} ", (f"{SILENT:<6} ", STYLES["err"]), printable(member.problem)
+            f"{name} ", (f"{SILENT:<6} ", STYLES["err"]), printable(member.problem)
         )
     severity, memory = member.now["health"]["severity"], member.now["memory"]
     return Text.assemble(
-        f"{member.name:<12.12} ", (f"{severity:<6} ", STYLES[severity]), bar(memory, BAR_CELLS),
+        f"{name} ", (f"{severity:<6} ", STYLES[severity]), bar(memory, BAR_CELLS),
         f" {human_bytes(memory['budget_bytes']):>10} {shown_rate(member.rate(*READS)):>8}"
         f" {shown_rate(member.rate(*WRITES)):>8} {member.p99('read_local'):>8} {member.p99('read_peer'):>9}",
     )  # fmt: skip

@@ -15,13 +15,12 @@ from rich.live import Live
 
 from ramsterd.cli.gather import end_unless_all
 from ramsterd.cli.target import Target
-from ramsterd.cli.top_parts import Picture
+from ramsterd.cli.top_parts import UNCUT_WIDTH, Picture
 from ramsterd.cli.top_sources import ClusterSource, NodeSource, Source
 
 # Rates need two pictures.
 FIRST_SECONDS: Final = 1.0
 # Of a screen where there is no terminal.
-PRINTED_WIDTH: Final = 80
 PRINTED_HEIGHT: Final = 24
 
 
@@ -55,9 +54,19 @@ def _show(source: Source, *, is_once: bool) -> bool:
 
 def print_one(source: Source) -> None:
     """Print a screen as text, without keys to press."""
-    console = Console(width=PRINTED_WIDTH, highlight=False)
-    for line in source.lines(PRINTED_WIDTH, PRINTED_HEIGHT, keys=""):
-        console.print(line, no_wrap=True)
+    # The lines are cut already, if they are to be.
+    console = Console(width=UNCUT_WIDTH, highlight=False)
+    for line in source.lines(_printed_width(), PRINTED_HEIGHT, keys=""):
+        console.print(line, soft_wrap=True)
+
+
+def _printed_width() -> int | None:
+    """Return how wide a printed screen may be: COLUMNS, or the terminal; None: nothing is cut."""
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
+        return int(columns) or None
+    with suppress(OSError):
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    return None
 
 
 def follow(source: Source) -> None:

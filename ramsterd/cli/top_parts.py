@@ -44,7 +44,10 @@ LATENCIES: Final = {
 PERCENTILES: Final = (0.5, 0.99)
 LABEL_WIDTH: Final = 8
 FINDINGS_MAX: Final = 2
+NOTES_MAX: Final = 2
 JOBS_MAX: Final = 3
+# How wide bars and names are where lines are not cut.
+UNCUT_WIDTH: Final = 80
 # What is left for others when there are many rows.
 ROWS_MIN: Final = 3
 EVENTS_MIN: Final = 5
@@ -66,10 +69,13 @@ def fitted(
     *,
     keys: str,
     noun: str,
-    width: int,
+    width: int | None,
     height: int,
 ) -> list[Text]:
-    """Return at most `height` lines of at most `width` columns; rows and events begin with a head."""
+    """Return at most `height` lines of at most `width` columns; rows and events begin with a head.
+
+    Without a width no line is cut.
+    """
     foot = [Text(keys, style="dim")] if keys else []
     free = height - len(top) - len(foot)
     shown = list(rows[: max(ROWS_MIN + 1, free - min(len(events), EVENTS_MIN))])
@@ -81,17 +87,36 @@ def fitted(
     return [_cut(line, width) for line in lines]
 
 
-def _cut(line: Text, width: int) -> Text:
-    if line.cell_len > width:
+def _cut(line: Text, width: int | None) -> Text:
+    if width is not None and line.cell_len > width:
         line.truncate(width - 1)
         line.append("…")
     return line
 
 
-def memory_lines(memory: Mapping[str, Any], width: int) -> Iterator[Text]:
+def note_lines(healths: Iterable[Mapping[str, Any]], command: str) -> Iterator[Text]:
+    """Yield what nodes note of members that get no new pages, each line once; `command` shows all.
+
+    Nodes of an earlier version note nothing.
+    """
+    notes = list(dict.fromkeys(note for each in healths for note in each.get("notes", [])))
+    for note in notes[:NOTES_MAX]:
+        yield Text(f"  {printable(note)}")
+    if len(notes) > NOTES_MAX:
+        yield Text(f"  … {len(notes) - NOTES_MAX} more: {command}", style="dim")
+
+
+def name_column(names: Iterable[str], cells: int, width: int | None) -> Callable[[str], str]:
+    """Return what fits names into a column of so many cells; without a width none is cut."""
+    if width is None:
+        cells = max((cells, *map(len, names)))
+    return lambda name: f"{name:<{cells}.{cells}}"
+
+
+def memory_lines(memory: Mapping[str, Any], width: int | None) -> Iterator[Text]:
     """Yield a bar by kind of page, and what its letters are."""
     text = f" {human_bytes(memory['resident_bytes'])} of {human_bytes(memory['budget_bytes'])}"
-    cells = max(10, width - LABEL_WIDTH - len(text) - 2)
+    cells = max(10, (UNCUT_WIDTH if width is None else width) - LABEL_WIDTH - len(text) - 2)
     yield Text.assemble(f"{'memory':<{LABEL_WIDTH}}", bar(memory, cells), text)
     line = Text(f"{'':<{LABEL_WIDTH}}{human_count(memory['remote_pages'])} at peers   ")
     for kind, (letter, style, words) in KINDS.items():

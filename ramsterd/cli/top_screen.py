@@ -22,12 +22,15 @@ from ramsterd.cli.top_parts import (
     job_lines,
     latency_lines,
     memory_lines,
+    name_column,
+    note_lines,
     rate_between,
     rate_lines,
     waits_between,
 )
 
 STATE_STYLES: Final = {"up": "green", "down": "bold red", "left": "dim"}
+NAME_CELLS: Final = 20
 KEYS: Final = "q quit   sort by: n name  s state  f free memory  t our pages  h its pages"
 
 
@@ -51,7 +54,8 @@ class View:
     # The newest last.
     events: Sequence[dict[str, Any]] = ()
     order: Order = Order.NAME
-    width: int = 80
+    # None: no line is cut.
+    width: int | None = 80
     height: int = 24
     # Why there is no newer picture; empty: there is.
     problem: str = ""
@@ -60,7 +64,7 @@ class View:
 
 
 def screen(view: View) -> list[Text]:
-    """Return at most `height` lines of at most `width` columns."""
+    """Return at most `height` lines of at most `width` columns, if there is a width."""
     before, now = view.before, view.now
     top = [
         _head(view),
@@ -104,14 +108,16 @@ def _health(now: Picture) -> Iterator[Text]:
         yield Text(
             f"  … {len(health['codes']) - FINDINGS_MAX} more: ramsterctl health", style="dim"
         )
+    yield from note_lines([health], "ramsterctl health")
 
 
 def _nodes(view: View) -> Iterator[Text]:
+    names = {each["name"]: _shown_name(each) for each in view.now["nodes"]}
+    fit = name_column(names.values(), NAME_CELLS, view.width)
     yield Text(
-        f"{'NODE':<20} {'STATE':<12} {'FREE':>10} {'OF':>10} {'OUR PAGES':>11} {'ITS PAGES':>11}", style="reverse"
+        f"{fit('NODE')} {'STATE':<12} {'FREE':>10} {'OF':>10} {'OUR PAGES':>11} {'ITS PAGES':>11}", style="reverse"
     )  # fmt: skip
     for node in sorted(view.now["nodes"], key=lambda each: _rank(each, view.order)):
-        name = f"{node['name']} (here)" if node["is_local"] else node["name"]
         lacks_link = node["state"] == "up" and not (node["is_local"] or node["is_linked"])
         state = (
             "no link"
@@ -130,9 +136,13 @@ def _nodes(view: View) -> Iterator[Text]:
             else (f"{node['pages_there']:,}", f"{node['pages_here']:,}")
         )
         yield Text.assemble(
-            f"{name:<20.20} ", (f"{state:<12}", style),
+            f"{fit(names[node['name']])} ", (f"{state:<12}", style),
             f" {sizes[0]:>10} {sizes[1]:>10} {pages[0]:>11} {pages[1]:>11}",
         )  # fmt: skip
+
+
+def _shown_name(node: dict[str, Any]) -> str:
+    return f"{node['name']} (here)" if node["is_local"] else str(node["name"])
 
 
 def _rank(node: dict[str, Any], order: Order) -> tuple[object, ...]:

@@ -43,8 +43,8 @@ class Source(Protocol):
         """Change the order; an unknown key changes nothing."""
         ...
 
-    def lines(self, width: int, height: int, *, keys: str) -> list[Text]:
-        """Return the lines of the screen."""
+    def lines(self, width: int | None, height: int, *, keys: str) -> list[Text]:
+        """Return the lines of the screen, cut to a width if there is one."""
         ...
 
 
@@ -87,8 +87,8 @@ class NodeSource:
         if key in {each.value for each in top_screen.Order}:
             self._order = top_screen.Order(key)
 
-    def lines(self, width: int, height: int, *, keys: str) -> list[Text]:
-        """Return the lines of the screen."""
+    def lines(self, width: int | None, height: int, *, keys: str) -> list[Text]:
+        """Return the lines of the screen, cut to a width if there is one."""
         view = top_screen.View(
             before=self._before,
             now=self._now,
@@ -144,8 +144,8 @@ class ClusterSource:
         if key in {each.value for each in top_cluster_screen.Order}:
             self._order = top_cluster_screen.Order(key)
 
-    def lines(self, width: int, height: int, *, keys: str) -> list[Text]:
-        """Return the lines of the screen."""
+    def lines(self, width: int | None, height: int, *, keys: str) -> list[Text]:
+        """Return the lines of the screen, cut to a width if there is one."""
         view = self._members.view(
             order=self._order, width=width, height=height, problem=self._problem, keys=keys
         )

@@ -5,6 +5,7 @@ from ramsterd.doctor import fixes
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.doctor.surroundings import Certificate
+from ramsterd.health.wording import ask_doctor
 from ramsterd.host.validity import DAY_SECONDS, WARN_SECONDS
 
 _RENEW = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
@@ -20,7 +21,7 @@ def check_certificate(facts: Facts, certificate: Certificate) -> Finding:
             risk="nobody has checked the certificate and the keys of this node",
             found=f"{problem.key}: {problem.found}",
             expected="files that the user of this command may read",
-            fix="ramsterctl doctor, as root",
+            fix=f"{ask_doctor(facts.file)}, as root",
         )
     if problem is not None:
         return Finding(

@@ -9,7 +9,7 @@ from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.doctor.surroundings import Cluster, Peer
 from ramsterd.health.skew_checks import SET_CLOCKS, node_with_wrong_clock, show_skew
-from ramsterd.health.wording import make_members_equal, named
+from ramsterd.health.wording import ask_doctor, make_members_equal, named
 
 
 def check_cluster(facts: Facts, cluster: Cluster) -> Iterator[Finding]:
@@ -17,7 +17,7 @@ def check_cluster(facts: Facts, cluster: Cluster) -> Iterator[Finding]:
     if not cluster.is_running:
         yield ok("cluster", "clocks, versions and cluster files of other nodes are compared once ramsterd runs")  # fmt: skip
         return
-    yield _check_answers(cluster)
+    yield _check_answers(facts, cluster)
     yield _check_clocks(cluster)
     yield _check_versions(facts, cluster)
     yield _check_file(facts, cluster)
@@ -28,7 +28,7 @@ def _answering(cluster: Cluster) -> list[Peer]:
     return [peer for peer in cluster.peers if peer.report is not None]
 
 
-def _check_answers(cluster: Cluster) -> Finding:
+def _check_answers(facts: Facts, cluster: Cluster) -> Finding:
     answering = _answering(cluster)
     silent = [peer for peer in cluster.peers if peer.report is None]
     if not silent and cluster.own is not None:
@@ -39,7 +39,8 @@ def _check_answers(cluster: Cluster) -> Finding:
         first = silent[0]
         found = f"no answer of {named([peer.name for peer in silent])}"
         found += f" ({first.no_report})" if first.no_report else ""
-        fix = "do what the findings on links say, or upgrade these nodes, then: ramsterctl doctor"
+        again = ask_doctor(facts.file)
+        fix = f"do what the findings on links say, or upgrade these nodes, then: {again}"
     return Finding(
         check="cluster",
         state=State.WARNING,

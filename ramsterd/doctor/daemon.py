@@ -52,6 +52,20 @@ def ask_status(path: Path) -> tuple[dict[str, Any], int]:
     return status, process
 
 
+def file_of(path: Path) -> Path | None:
+    """Return the file that a daemon was started with.
+
+    None: no daemon answers, it does not say so, or it is in a container whose files are not those
+    of this shell.
+    """
+    try:
+        status, process = ask_status(path)
+        file = status["config"]["file"]
+    except (NotRunning, NoAnswer, KeyError, TypeError):
+        return None
+    return Path(file) if process and isinstance(file, str) else None
+
+
 def _receive_line(client: socket.socket) -> tuple[bytes, int]:
     data, process = b"", 0
     while not data.endswith(b"\n"):

@@ -149,8 +149,9 @@ class Device:
 class Facts:
     """Everything that the checks ask for."""
 
-    # The file of the node.
+    # The file of the node, and whether the daemon that runs says that it was started with it.
     file: str
+    is_file_of_running: bool = False
     daemon: DaemonConfig
     cluster: ClusterConfig
     start: Start

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from config.machine import suspicious_connection_limits
+from config.model import DAEMON_FILE
 from config.rules import suspicious_settings
 from ramsterd.doctor import memory_checks, process_checks, swap_checks
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.endpoints.descriptors import UNLIMITED, Descriptors
+from ramsterd.health.wording import ask_doctor
 
 # Connections that have not greeted, clients of the control socket and the metrics port, and files of
 # the daemon itself.
@@ -79,7 +81,13 @@ def _check_config(facts: Facts) -> Iterator[Finding]:
         )
     if not lines:
         node, cluster = facts.daemon.node, facts.cluster.name
-        yield ok("config", f"{facts.file} is right: node {node} of cluster {cluster}")
+        told = ", which the running ramsterd was started with," if _is_told(facts) else ""
+        yield ok("config", f"{facts.file}{told} is right: node {node} of cluster {cluster}")
+
+
+def _is_told(facts: Facts) -> bool:
+    """Whether an operator would look into another file than the one that is checked."""
+    return facts.is_file_of_running and facts.file != DAEMON_FILE
 
 
 def _check_daemon(facts: Facts) -> Finding:
@@ -91,7 +99,7 @@ def _check_daemon(facts: Facts) -> Finding:
             risk="what follows is of a start, and not of the ramsterd that runs",
             found=f"no answer at {facts.no_answer}",
             expected="the status of ramsterd",
-            fix="ramsterctl doctor, as root or as a user of the group of that socket",
+            fix=f"{ask_doctor(facts.file)}, as root or as a user of the group of that socket",
         )
     if running is None:
         return ok("daemon", "ramsterd does not run; checked is what a start would find")
@@ -102,7 +110,7 @@ def _check_daemon(facts: Facts) -> Finding:
             risk="limits and cgroups of ramsterd are not checked, but those of a start from here",
             found="a daemon whose process can't be seen from here",
             expected="one in /proc",
-            fix="ramsterctl doctor, where ramsterd runs (in the same container)",
+            fix=f"{ask_doctor(facts.file)}, where ramsterd runs (in the same container)",
         )
     return ok("daemon", f"ramsterd {running.version} runs and answers")
 

@@ -17,7 +17,7 @@ def judge_around(facts: Facts, around: Surroundings) -> Iterator[Finding]:
     """Yield what every node needs of its network, its certificate and its units."""
     cluster = around.cluster
     yield from network_checks.check_ports(cluster)
-    yield from network_checks.check_links(cluster)
+    yield from network_checks.check_links(facts, cluster)
     yield from network_checks.check_heartbeats(cluster)
     yield network_checks.check_path_mtu(cluster)
     yield from cluster_checks.check_cluster(facts, cluster)

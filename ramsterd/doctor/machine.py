@@ -46,6 +46,7 @@ def survey(
     cluster: ClusterConfig,
     *,
     file: str,
+    is_file_of_running: bool = False,
     control: Path | None,
     wants_own_swap: bool,
     root: Path = ROOT,
@@ -57,6 +58,7 @@ def survey(
         daemon: The file of a node.
         cluster: The cluster file.
         file: The name of its own file.
+        is_file_of_running: Whether the daemon that runs has told it.
         control: Where its daemon answers, if it runs.
         wants_own_swap: Whether this machine is to swap to it.
         root: Where /proc, /sys and /etc are; a test has its own.
@@ -71,6 +73,7 @@ def survey(
         start, groups = _before_start(root, show_units if show is None else show)
     return Facts(
         file=file,
+        is_file_of_running=is_file_of_running,
         daemon=daemon,
         cluster=cluster,
         start=start,

@@ -10,6 +10,7 @@ from ramsterd.doctor import figures, fixes
 from ramsterd.doctor.facts import Facts, Groups, Level, Neighbour, unit_of
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.doctor.process_checks import severity
+from ramsterd.health.wording import ask_doctor
 
 # Less is no limit that anything could live with.
 _SLICE_BYTES_MIN: Final = 32 * UNIT_BYTES["MiB"]
@@ -56,6 +57,7 @@ def check_reserve(facts: Facts) -> Finding:
     ready = human_bytes(running.ready_bytes)
     if running.ready_bytes * _READY_PARTS >= reserve:
         return ok("reserve", f"{ready} of {shown} are ready for a burst")
+    again = ask_doctor(facts.file, "--swap")
     short = ", for the kernel has no more memory" if running.is_reserve_short else ""
     return Finding(
         check="reserve",
@@ -63,7 +65,7 @@ def check_reserve(facts: Facts) -> Finding:
         risk=_BURST,
         found=f"{ready} of {shown} ready{short}",
         expected="all of it, unless a burst has just used it",
-        fix="ramsterctl doctor --swap, again in a minute; if it stays so, ramsterctl nodes: which have room",
+        fix=f"{again}, again in a minute; if it stays so, ramsterctl nodes: which have room",
     )
 
 
@@ -209,7 +211,7 @@ def _check_others(facts: Facts) -> Finding:
             risk=_HANGS,
             found="a container, from which other cgroups can't be seen",
             expected=expected,
-            fix="ramsterctl doctor --swap, on the host",
+            fix=f"{ask_doctor(facts.file, '--swap')}, on the host",
         )
     if groups.levels and not unbounded and together <= left:
         return ok("others-bounded", f"all other cgroups may use {human_bytes(together)} together")

@@ -5,14 +5,16 @@ needed.  Heartbeats go both ways, by UDP, to the same port.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from config.units import human_count
 from nodemanager.states import LinkState
 from ramsterd.doctor import fixes
+from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.doctor.surroundings import Cluster, Peer, Port, Reach
-from ramsterd.health.wording import are, named
+from ramsterd.health.wording import are, ask_doctor, named
 
 # Every node probes every other one once in a round, and a round has an interval for each.  A node
 # that does badly probes less often (heartbeat.awareness).
@@ -54,14 +56,14 @@ def _taken(port: Port) -> Finding:
     )
 
 
-def check_links(cluster: Cluster) -> Iterator[Finding]:
+def check_links(facts: Facts, cluster: Cluster) -> Iterator[Finding]:
     """Judge TCP: who can be reached from here, and who has a link."""
     peers = cluster.peers
     linked = [peer for peer in peers if peer.reach is Reach.LINKED]
     groups: tuple[tuple[Callable[[Cluster, Peer], bool], Callable[..., Finding]], ...] = (
         (_is_silent, _silent),
         (_has_no_route, _no_route),
-        (_has_no_address, _no_address),
+        (_has_no_address, partial(_no_address, facts)),
         (_is_refused, _refused),
         (_is_unlinked, _unlinked),
     )
@@ -78,7 +80,7 @@ def check_links(cluster: Cluster) -> Iterator[Finding]:
             risk="nobody knows whether these nodes can be reached",
             found=f"no time left for {named(untried)}",
             expected="answers of all nodes in time",
-            fix="ramsterctl doctor, again, once the other findings are ok",
+            fix=f"{ask_doctor(facts.file)}, again, once the other findings are ok",
         )
     elif not findings and cluster.is_running:
         yield ok("links", f"{human_count(len(linked), 'other node')} {are(len(linked))} linked")
@@ -139,12 +141,12 @@ def _no_route(_: Cluster, peers: list[Peer]) -> Finding:
     )
 
 
-def _no_address(_: Cluster, peers: list[Peer]) -> Finding:
+def _no_address(facts: Facts, _: Cluster, peers: list[Peer]) -> Finding:
     return _link_finding(
         f"no link to {_names(peers)}: {_NO_LINK}",
         found=f"no address for {_names(peers)}: {peers[0].reach_reason}",
         expected="a host name that this machine can resolve",
-        fix="correct /etc/hosts or the name server, or address in cluster.toml, then: ramsterctl doctor",
+        fix=f"correct /etc/hosts or the name server, or address in cluster.toml, then: {ask_doctor(facts.file)}",
     )
 
 

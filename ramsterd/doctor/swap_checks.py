@@ -8,6 +8,7 @@ from config.model import ExportConfig, KeepMemory
 from ramsterd.doctor import fixes
 from ramsterd.doctor.facts import Device, Facts
 from ramsterd.doctor.findings import Finding, State, ok
+from ramsterd.health.wording import ask_doctor
 
 # Fewer, and the end of one other node is the end of what was swapped out to it.
 COPIES_MIN: Final = 2
@@ -106,9 +107,9 @@ def check_own_swap(facts: Facts) -> Finding:
             expected="devices that `ramsterctl nbd attach` attached",
             fix=f"swapoff /dev/{strange[0]}; then systemctl start ramster-swap@{strange[0]}",
         )
+    check = ask_doctor(facts.file, "--swap --own-host")
     return ok(
-        "own-swap",
-        "this machine does not swap to its own ramsterd; to check for that: ramsterctl doctor --swap --own-host",
+        "own-swap", f"this machine does not swap to its own ramsterd; to check for that: {check}"
     )
 
 

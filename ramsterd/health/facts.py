@@ -121,7 +121,10 @@ class FileFacts:
     # None: there is no TLS.
     certificate_seconds: float | None
     state_problem: str
-    # Where the cluster file is.
+    # Where the state file is.
+    state_dir: str
+    # Where the file of this node is, and the cluster file.
+    own_file: str
     cluster_file: str
     members_unwritten: str
     # Why the next change of the members can't be written.

@@ -9,7 +9,12 @@ from ramsterd.host.validity import Validity, format_span, judge_validity
 
 _RENEW: Final = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
 _MAKE_ROOM: Final = (
-    "make room there: bytes, or inodes (df -i); if df does not answer, repair the disk"
+    "make room there: bytes, inodes (df -i), or a quota (quota -s -u USER);"
+    " if df does not answer, repair the disk"
+)
+_AGAIN: Final = "ramsterd tries again each second"
+_REMOVE_THE_CAUSE: Final = (
+    "remove the cause first: a disk without room, a quota, rights on the folder, a change by hand"
 )
 
 
@@ -21,15 +26,15 @@ def unwritten(facts: Facts, past: Past) -> Finding | None:
         return err(
             Code.UNWRITTEN,
             "first writes to blank exports are refused: the state file can't be written",
-            details=(files.state_problem,),
-            command="remove the cause (a full or broken disk?), then: ramsterctl health",
+            details=(files.state_problem, _MAKE_ROOM, _AGAIN),
+            command=f"df {shlex.quote(files.state_dir)}",
         )
     if files.members_unwritten:
         return warn(
             Code.UNWRITTEN,
             "the present members are not in the cluster file of this node",
-            details=(files.members_unwritten,),
-            command="remove the cause, then: ramsterctl config reload",
+            details=(files.members_unwritten, _REMOVE_THE_CAUSE),
+            command="ramsterctl config reload",
         )
     if files.members_unwritable:
         return warn(

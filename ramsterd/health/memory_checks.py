@@ -6,7 +6,7 @@ from config.units import format_bytes, human_bytes, human_count
 from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.health.codes import Code, Finding, err, warn
 from ramsterd.health.facts import Facts, MemoryFacts, Past
-from ramsterd.health.wording import larger_budget, named
+from ramsterd.health.wording import ask_doctor, larger_budget, named
 
 # Parts of all memory that new pages may have; a code that holds ends at the higher one.
 NEARFULL_BELOW: Final = 0.10
@@ -180,7 +180,7 @@ def swap_unsafe(facts: Facts, past: Past) -> Finding | None:
         Code.SWAP_UNSAFE,
         f"ramsterd may stop while memory is short, and it serves swap: export {named(list(process.swap_exports))}",
         details=tuple(lacks),
-        command="ramsterctl doctor --swap",
+        command=ask_doctor(facts.files.own_file, "--swap"),
     )
 
 
@@ -192,5 +192,5 @@ def not_kept(facts: Facts, past: Past) -> Finding | None:
     return warn(
         Code.NOT_KEPT,
         "pages of this node end when ramsterd ends: nobody keeps its memory",
-        command="ramsterctl doctor",
+        command=ask_doctor(facts.files.own_file),
     )

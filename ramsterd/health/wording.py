@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from config.model import DAEMON_FILE
 from config.units import UNIT_BYTES, format_bytes
 from nodemanager.states import LinkState
 
@@ -37,6 +38,13 @@ def start_again(nodes: Sequence[str]) -> str:
     """Return how to start the daemons of nodes."""
     noun = "node" if len(nodes) == 1 else "nodes"
     return f"on {noun} {named(nodes)}: systemctl start ramsterd"
+
+
+def ask_doctor(file: str, options: str = "") -> str:
+    """Return how to have a machine checked, given the file of its daemon."""
+    # The usual one is found without its name.
+    name = "" if file == DAEMON_FILE else f"--config {file}"
+    return " ".join(filter(None, ("ramsterctl doctor", options, name)))
 
 
 def make_members_equal(node: str) -> str:

@@ -22,7 +22,7 @@ def daemon_metrics(now: DaemonStatistics) -> Iterator[Metric]:
         one(now.clock_seconds),
     )  # fmt: skip
     yield gauge("uptime_seconds", "Time since the daemon started.", [], one(now.uptime_seconds))
-    yield from _config(now.config)
+    yield from _config(now.config, now.known_export_changes)
     yield from _loop(now)
     yield counter(
         "observer_faults",
@@ -40,7 +40,7 @@ def daemon_metrics(now: DaemonStatistics) -> Iterator[Metric]:
         )  # fmt: skip
 
 
-def _config(config: ConfigStatistics) -> Iterator[Metric]:
+def _config(config: ConfigStatistics, known_export_changes: int) -> Iterator[Metric]:
     yield counter(
         "reloads", "Reloads of ramsterd.toml, certificates and keys.", [],
         one(config.reloads_total),
@@ -75,6 +75,11 @@ def _config(config: ConfigStatistics) -> Iterator[Metric]:
         "waiting_export_changes",
         "Commands that add, remove or resize an export and have not begun yet (at most 16).", [],
         one(config.waiting_export_changes),
+    )  # fmt: skip
+    yield gauge(
+        "known_export_changes",
+        "Commands that add, remove or resize an export and whose outcome can be asked for (at most 64).", [],
+        one(known_export_changes),
     )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class StatisticsSources:
     memory: Source[MemoryStatistics]
     protection: Source[ProtectionStatistics]
     config: Source[ConfigStatistics]
+    # Of how many commands on exports the outcome can be asked for.
+    known_export_changes: Callable[[], int]
     engine: Engine
     peers: Peers
     pager: Source[PagerStatistics]
@@ -85,6 +87,7 @@ class StatisticsSources:
             memory=self.memory.statistics(),
             protection=self.protection.statistics(),
             config=self.config.statistics(),
+            known_export_changes=self.known_export_changes(),
             membership=peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self.pager.statistics(),

@@ -198,6 +198,8 @@ def _files(now: DaemonStatistics) -> FileFacts:
     return FileFacts(
         certificate_seconds=now.certificate_expiry_seconds,
         state_problem=now.state_file.problem,
+        state_dir=now.config.state_dir,
+        own_file=now.config.file,
         cluster_file=now.config.cluster,
         members_unwritten=members.unwritten,
         members_unwritable=members.unwritable,

@@ -57,12 +57,15 @@ class ExportSnapshot:
 class ConfigStatistics:
     """What the daemon runs with, and how the last reload went."""
 
+    # Its own file, from the root.
+    file: str
     # The budget as the file has it, and what it came to.
     budget: str
     # Who keeps the pages, as the file has it.
     keep: str
-    # Where the cluster file is.
+    # Where the cluster file is, and the state file; empty: there is none.
     cluster: str
+    state_dir: str = ""
     reloads_total: int = 0
     failed_reloads_total: int = 0
     is_last_reload_successful: bool = True
@@ -130,6 +133,8 @@ class DaemonStatistics:
     log: LogStatistics
     # Subsystems whose level an operator has changed since the start.
     changed_log_levels: int
+    # Commands on exports whose outcome can be asked for.
+    known_export_changes: int = 0
     events: EventStatistics
     # Until our certificate ends, negative after that; None without TLS.
     certificate_expiry_seconds: float | None = None

@@ -13,13 +13,20 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from config.endpoint import DEFAULT_PORT, METRICS_PORT, split_place
+from config.endpoint import (
+    DEFAULT_PORT,
+    METRICS_PORT,
+    PORT_MAX,
+    join_endpoint,
+    parse_host,
+    split_place,
+)
 from config.errors import ConfigError
 from config.limits import NODE_NUMBER_MAX
 from config.load import load_cluster, load_node
@@ -29,11 +36,14 @@ from config.rewrite import rewrite_members
 from config.rules import check_cluster
 from config.save import save_text
 from net.certificates import load_credentials
+from ramsterd.health.wording import named
 
 if TYPE_CHECKING:
     from ramsterd.provision.ca import Authority
 
 HEARTBEAT_KEY_BYTES: Final = 32
+# Between the ports of nodes on one host, as docs/operations.md has them.
+PORT_STEP: Final = 10
 # Loopback only: a reader learns what the node keeps, and it has neither TLS nor passwords.
 METRICS: Final = f"127.0.0.1:{METRICS_PORT}"
 # The folder of the CA, which no node can be called.
@@ -92,12 +102,39 @@ def parse_nodes(text: str, option: str = "--nodes") -> tuple[NewNode, ...]:
     return tuple(nodes)
 
 
+def shared_hosts(nodes: Iterable[NewNode]) -> list[list[NewNode]]:
+    """Return the nodes of each host that has several."""
+    by_host: dict[Hashable, list[NewNode]] = {}
+    for node in nodes:
+        by_host.setdefault(parse_host(node.address), []).append(node)
+    return [group for group in by_host.values() if len(group) > 1]
+
+
+def _check_places(nodes: Iterable[NewNode]) -> None:
+    """Raise CannotInit if nodes are to listen at one place; says what to type."""
+    for group in shared_hosts(nodes):
+        by_port: dict[int, list[str]] = {}
+        for node in group:
+            by_port.setdefault(node.port, []).append(node.name)
+        for port, names in by_port.items():
+            if len(names) == 1:
+                continue
+            address = group[0].address
+            ports = range(DEFAULT_PORT, PORT_MAX, PORT_STEP)
+            free = next(each for each in ports if each not in by_port)
+            raise CannotInit(
+                f"--nodes: found {join_endpoint(address, port)} for {named(names)}, expected a host for each, or a port for"
+                f" each on one host, such as {names[1]}={join_endpoint(address, free)}"
+            )
+
+
 def init_cluster(*, name: str, nodes: Sequence[NewNode], out: Path, settings: NodeSettings) -> None:
     """Write `out`: a folder for each node, and `ca`.
 
     Raises:
         CannotInit: `out` exists, a value is wrong, or a library is missing.
     """
+    _check_places(nodes)
     cluster = _judged(name, nodes)
     authorities = _authorities()
     with _built(out) as building:

@@ -18,18 +18,19 @@ from config.kinds import Size
 from config.limits import EXPORT_BYTES_MAX, PAGE_BYTES
 from config.model import ExportConfig
 from config.reader import read_plain, show
-from config.units import format_bytes
+from config.units import format_bytes, human_count
 from ramsterd.admin.socket import Command, CommandRefused
 from ramsterd.admin.state_commands import ExportNames
 from ramsterd.observe.snapshot import ExportSnapshot, to_plain
 from ramsterd.reconfigure.ends import Ends
 from ramsterd.reconfigure.errors import CannotApply
-from ramsterd.reconfigure.reload import Done, Order
+from ramsterd.reconfigure.reload import ORDERS_MAX, Done, Order
 
 logger = logging.getLogger("ramster.commands")
 
 # Who asks for the outcome of an older one is told that it is not known any more.
 CHANGES_KEPT_MAX: Final = 64
+assert CHANGES_KEPT_MAX > ORDERS_MAX + 1, "one that waits, or is carried out, is not forgotten"
 _SIZE: Final = Size(PAGE_BYTES, EXPORT_BYTES_MAX, step=PAGE_BYTES)
 # What an export is after each kind of order, in one word.
 _STATES: Final = {AddExport: "added", RemoveExport: "removed", ResizeExport: "resized"}
@@ -61,6 +62,11 @@ class ExportChanges:
         self._last = 0
         # What there is now; a text: why it was refused; None: it is under way.
         self._outcomes: OrderedDict[int, dict[str, object] | str | None] = OrderedDict()
+
+    @property
+    def known(self) -> int:
+        """Of how many orders the outcome can be asked for."""
+        return len(self._outcomes)
 
     def commands(self) -> dict[str, Command]:
         """Return the commands by name."""
@@ -170,7 +176,7 @@ class ExportChanges:
 
     def _on_done(self, number: int, edit: ExportEdit, done: Done) -> None:
         if done.is_changed:
-            _say(edit)
+            _say(edit, done)
         now = next((each for each in self._snapshots() if each.name == edit.name), None)
         outcome = {
             "state": _STATES[type(edit)],
@@ -186,7 +192,7 @@ class ExportChanges:
             self._outcomes[number] = outcome
 
 
-def _say(edit: ExportEdit) -> None:
+def _say(edit: ExportEdit, done: Done) -> None:
     """Tell the log what an operator has done."""
     name = edit.name
     match edit:
@@ -196,9 +202,10 @@ def _say(edit: ExportEdit) -> None:
                 extra=about(EventKind.EXPORT_ADDED, export=name, size_bytes=export.size),
             )  # fmt: skip
         case RemoveExport():
+            pages = done.dropped_pages
             logger.warning(
-                "an operator has removed export %s, and its pages with it", name,
-                extra=about(EventKind.EXPORT_REMOVED, export=name),
+                "an operator has removed export %s, and %s with it", name, human_count(pages),
+                extra=about(EventKind.EXPORT_REMOVED, export=name, pages=pages),
             )  # fmt: skip
         case ResizeExport(_, size):
             logger.info(

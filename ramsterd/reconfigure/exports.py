@@ -46,6 +46,8 @@ class Prepared:
     shut: str = ""
     # The export whose pages beyond its new size are dropped then; empty: of none.
     cut: str = ""
+    # How many pages go with the export that goes: nobody writes to it any more.
+    dropped_pages: int = 0
     # What an operator should know, a line each.
     notes: tuple[str, ...] = ()
 
@@ -174,7 +176,7 @@ class Exports:
             "config.differences keeps them"
         )
         notes: list[str] = []
-        cut = ""
+        cut, dropped_pages = "", 0
         if ends is not None and (export := self._by_name.get(ends.name)) is not None:
             size = wanted.get(ends.name, 0)
             clients = clients_of(ends.name)
@@ -182,6 +184,7 @@ class Exports:
             notes += self._say_what_shows(export, size)
             notes += [] if size else self._say_default(export)
             cut = ends.name if size and ends.is_forced else ""
+            dropped_pages = 0 if size else self._pager.pages_of(export.pool)
         new = self._make([each for each in configs if each.name not in self._by_name])
         blank = {each.name for each in configs if each.on_loss is OnLoss.BLANK}
         for export in new.values():
@@ -195,6 +198,7 @@ class Exports:
             new=new,
             shut=ended[0] if ended else "",
             cut=cut,
+            dropped_pages=dropped_pages,
             notes=tuple(notes),
         )
 

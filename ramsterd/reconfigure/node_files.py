@@ -38,12 +38,12 @@ class NodeFiles:
 
     def __init__(self, path: Path, node: NodeConfig) -> None:
         """Keep where it stands, and the entry of the node in the cluster file."""
-        self._path = path
+        self.path: Final = path
         self._node = node
 
     def reread(self, running: DaemonConfig) -> Reread:
         """Read all of them again, given what the daemon runs with."""
-        return reread(self._path, self._node, running)
+        return reread(self.path, self._node, running)
 
     def propose(self, edit: ExportEdit, *, loaded: DaemonConfig, running: DaemonConfig) -> Proposal:
         """Return the change of the file, judged as `check-config` does; nothing is written.
@@ -57,7 +57,7 @@ class NodeFiles:
             ConfigError: The file may not be written, is wrong, says what the daemon has not read,
                 or would be wrong after the change.
         """
-        path = self._path
+        path = self.path
         check_writable(path)
         before = read_file(path)
         now = parse_daemon(before, path)
@@ -84,7 +84,7 @@ class NodeFiles:
             more = ", …" if len(keys) > _KEYS_SHOWN_MAX else ""
             found = f"changes that the daemon has not read ({shown}{more})"
             raise ConfigError(
-                str(self._path), "", found, f"the file as the daemon has read it: {READ_IT}"
+                str(self.path), "", found, f"the file as the daemon has read it: {READ_IT}"
             )
 
     def _suspicious(self, daemon: DaemonConfig) -> list[str]:
@@ -92,7 +92,7 @@ class NodeFiles:
             cluster = load_cluster(daemon.cluster)
         except ConfigError:
             return []  # of that file a reload and the start tell
-        return [f"{self._path}: {each}" for each in suspicious_settings(daemon, cluster)]
+        return [f"{self.path}: {each}" for each in suspicious_settings(daemon, cluster)]
 
     def write(self, proposal: Proposal) -> str:
         """Write a change; return what an operator should know of it, or an empty text.
@@ -100,7 +100,7 @@ class NodeFiles:
         Raises:
             ConfigError: The file has changed meanwhile, or can't be written; it is as it was.
         """
-        path, after = self._path, proposal.after
+        path, after = self.path, proposal.after
         if read_file(path) != proposal.before:
             expected = "the file as it was when the command began: " + READ_IT
             raise ConfigError(str(path), "", "a change made meanwhile", expected)

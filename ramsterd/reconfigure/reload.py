@@ -56,6 +56,8 @@ class Done:
     # It was so already.
     is_changed: bool
     warnings: tuple[str, ...]
+    # How many pages went with an export.
+    dropped_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +125,11 @@ class Reloader:
         self._is_under_way = False
         self._came = trio.Event()
         self._statistics = ConfigStatistics(
+            file=str(files.path),
             budget=describe_size(running.memory.budget),
             keep=str(running.memory.keep),
             cluster=str(running.cluster),
+            state_dir=str(running.state_dir or ""),
             last_reload_success_timestamp_seconds=wall_clock(),
         )
 
@@ -265,7 +269,7 @@ class Reloader:
         await self._parts.finish(prepared)
         notes = (*proposal.found.warnings, *prepared.notes, *([unsynced] if unsynced else []))
         is_changed = proposal.after != proposal.before or bool(difference.applied or prepared.cut)
-        return Done(is_changed=is_changed, warnings=notes)
+        return Done(is_changed=is_changed, warnings=notes, dropped_pages=prepared.dropped_pages)
 
     def _check_whole(self, difference: Difference) -> None:
         """Raise CannotApply if something of a change, and not of an earlier one, would wait for a restart."""

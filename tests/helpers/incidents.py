@@ -64,7 +64,7 @@ DISK_FILLS: Final = Said(
     alert_state=FIRING,
 )
 # The same, after a change of the members that could not be written.
-CHANGE_UNWRITTEN: Final = "remove the cause, then: ramsterctl config reload"
+CHANGE_UNWRITTEN: Final = "ramsterctl config reload"
 CERTIFICATE_ENDS_SOON: Final = Said(
     heading="A certificate ends",
     code=Code.CERT_EXPIRING,

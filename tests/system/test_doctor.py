@@ -48,6 +48,20 @@ def test_a_running_daemon_is_judged_by_its_process_also_after_a_restart(
         )  # fmt: skip
 
 
+def test_a_running_daemon_says_which_file_it_was_started_with(
+    new_cluster: NewCluster, tmp_path: Path
+) -> None:
+    cluster = new_cluster(budgets=["32MiB"])
+    cluster.start()
+    node = cluster[1]
+    command = [*RAMSTERCTL, "--socket", str(node.control), "doctor", "--local"]
+    done = run_program(
+        command,
+        capture_output=True, check=False, cwd=tmp_path, env=environment(), text=True, timeout=60,
+    )  # fmt: skip
+    assert f"{node.config}, which the running ramsterd was started with, is right" in done.stdout
+
+
 def test_systemd_says_of_the_units_what_the_doctor_asks_for(tmp_path: Path) -> None:
     names = ("ramsterd.service", "ramster.slice")
     texts = {name: (ROOT / "systemd" / name).read_text() for name in names}

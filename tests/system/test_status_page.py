@@ -65,6 +65,9 @@ def test_a_browser_shows_nodes_memory_and_health_and_keeps_them_fresh(
     )
     cluster[1].ask("node-drain", name="n2", reason="a new disk")
     browser.wait_for("/drain-[0-9]+/.test(document.querySelector('#jobs').innerText)")
+    browser.wait_for("document.querySelector('#notes').innerText.startsWith('n2 is drain')")
+    assert "(a new disk); to end this: ramsterctl node uncordon n2" in text(browser)
+    assert browser.evaluate(_MANY_NOTES) == ["m7 is cordoned", "4 more: ramsterctl health"]
     cluster[3].kill()
     browser.wait_for("document.querySelector('#nodes').innerText.includes('down')")
     browser.wait_for("document.querySelector('#codes').innerText.includes('NODE_DOWN')")
@@ -108,6 +111,12 @@ def test_a_page_whose_daemon_has_ended_says_that_it_is_old_until_the_daemon_is_b
     browser.wait_for("!document.body.classList.contains('stale')")
 
 
+# The last two lines of more notes than there is room for.
+_MANY_NOTES = """(() => {
+  const notes = [...Array(12).keys()].map((each) => `m${each} is cordoned`);
+  showHealth({ severity: "ok", failure_tolerance_nodes: 0, codes: [], notes });
+  return [...document.querySelectorAll("#notes li")].map((each) => each.textContent).slice(-2);
+})()"""
 _IS_INSIDE = """[...document.querySelectorAll("section *")].every(
   (each) => each.getBoundingClientRect().right <= innerWidth
 )"""

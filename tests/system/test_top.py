@@ -125,7 +125,8 @@ def test_without_a_terminal_one_screen_is_printed_and_ctrl_c_ends_one(
     cluster.start()
     done = run_program(
         [*RAMSTERCTL, "--socket", str(cluster[1].control), "top"],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment(), timeout=60,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+        env=environment() | {"COLUMNS": "80"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     shown = done.stdout.splitlines()

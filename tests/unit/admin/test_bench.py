@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
-from ramsterd.admin.bench import BYTES_MIN, FAULT, POLL_SECONDS_MAX, Bench
+from ramsterd.admin.bench import BYTES_MIN, FAULT, POLL_SECONDS_MAX, Bench, no_room
 from ramsterd.admin.socket import CommandRefused
 from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
@@ -161,6 +161,21 @@ async def test_a_node_that_is_nearly_full_is_not_measured(autojump_clock: MockCl
         node.put_until_full()
         with pytest.raises(CommandRefused, match="this node is nearly full"):
             bench.begin(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("free", "words"),
+    [
+        (-1, "less than the 256 KiB of the smallest benchmark are free below low_watermark."),
+        (BYTES_MIN - 1, "less than the 256 KiB of the smallest benchmark are free"),
+        (BYTES_MIN, "256 KiB are free below low_watermark, and the benchmark wants 1.5 MiB."),
+        (4 * BYTES_MIN + 1, "Repeat it with --bytes 1MiB, or when there is room"),
+    ],
+)
+def test_a_refusal_for_want_of_room_says_sizes_that_there_are(free: int, words: str) -> None:
+    refusal = no_room(free, 3 * MIB // 2)
+    assert words in refusal
+    assert "0B" not in refusal
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,13 @@ def test_the_table_has_a_line_for_each_row_and_the_verdict() -> None:
     assert lines[-1] == "so it is"
 
 
+def test_a_rate_of_nothing_is_said_in_words() -> None:
+    nothing = {**row("local", "alpha", "write", 1e-4), "pages_per_second": 0.0}
+    _, line, *_ = format_bench({"rows": [nothing], "verdict": {"text": ""}}).splitlines()
+    assert line.endswith("no page in time")
+    assert "0 B" not in line
+
+
 def test_latencies_have_three_digits() -> None:
     found = [human_latency(seconds) for seconds in (None, 9.87654e-6, 999.6e-6, 0.0123456, 1.5)]
     assert found == ["-", "9.88 us", "1 ms", "12.3 ms", "1.5 s"]

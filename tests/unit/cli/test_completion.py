@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from ramsterd.cli.completion import SHELLS, VARIABLE
@@ -72,6 +73,21 @@ def test_a_shell_completes_commands_and_options(shell: str, path: str, tmp_path:
     assert {"node", "nodes"} <= set(ask(shell, "ramsterctl no", path, tmp_path))
     assert ask(shell, "ramsterctl node unc", path, tmp_path) == ["uncordon"]
     assert ask(shell, "ramsterctl stop --for", path, tmp_path) == ["--forget"]
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "completed"),
+    [
+        (["health", "mute"], "node", ["NODE_DOWN"]),
+        (["health", "unmute"], "CERT", ["CERT_EXPIRED", "CERT_EXPIRING"]),
+        (["events", "--kind"], "node_do", ["node_down"]),
+    ],
+)
+def test_codes_and_kinds_are_completed_as_they_are_written(
+    words: list[str], begun: str, completed: list[str]
+) -> None:
+    found = ShellComplete(main, {}, "ramsterctl", VARIABLE).get_completions(words, begun)
+    assert sorted(each.value for each in found) == completed
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -3,11 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
 
+from config.errors import ConfigError
+from config.load import NO_FILE
 from ramsterd.cli import doctor
 from ramsterd.cli.ramsterctl import main
 from ramsterd.doctor.applying import apply_lines
@@ -95,6 +97,46 @@ def test_the_daemon_is_asked_where_its_file_says_or_where_the_operator_does(
     run(config)
     run(config, before=("--socket", "/other.sock"))
     assert asked == [config.parent / "c.sock", Path("/other.sock")]
+
+
+def test_without_a_name_the_file_is_the_one_that_the_running_daemon_was_started_with(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def survey(
+        *_: object, file: str, control: Path, is_file_of_running: bool, **__: object
+    ) -> Facts:
+        asked.append((file, control, is_file_of_running))
+        return replace(FACTS, file=file, is_file_of_running=is_file_of_running)
+
+    def told_at(socket: Path) -> Path | None:
+        return config if socket == Path("/named.sock") else None
+
+    monkeypatch.setattr(doctor, "survey", survey)
+    monkeypatch.setattr(doctor, "file_of", told_at)
+    found = CliRunner().invoke(main, ["--socket", "/named.sock", "doctor"])
+    assert asked == [(str(config), Path("/named.sock"), True)]
+    assert f"{config}, which the running ramsterd was started with, is right: node" in found.stdout
+    # A name that the operator gives counts more.
+    _, text = run(config, before=("--socket", "/named.sock"))
+    assert asked[1:] == [(str(config), Path("/named.sock"), False)]
+    assert f"{config} is right: node" in text
+
+
+def test_without_a_daemon_and_a_name_the_usual_file_is_read_and_named(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(file: Path) -> NoReturn:
+        raise ConfigError(str(file), "", NO_FILE, "a readable TOML file")
+
+    monkeypatch.setattr(doctor, "load_node", load)
+    found = CliRunner().invoke(main, ["--socket", str(tmp_path / "none.sock"), "doctor"])
+    assert found.exit_code == 2
+    first, second, third, _ = found.stdout.splitlines()
+    assert first.endswith("ramsterd does not start with /etc/ramster/ramsterd.toml")
+    assert second.strip().startswith("found no such file")
+    assert third.strip() == "type: ramsterctl doctor --config FILE, with the file of this node"
 
 
 def test_lines_that_change_the_machine_at_once_are_typed_once_and_checked_again(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ramsterd.cli import drain, job_watching
-from ramsterd.cli.drain import drain_command, format_plan
+from ramsterd.cli.drain import drain_command
 from tests.fakes.job_daemon import Daemon, done, running
 
 BEGUN: dict[str, Any] = {
@@ -115,8 +115,21 @@ def test_a_dry_run_where_other_copies_are_enough_needs_no_room() -> None:
     assert result.output.splitlines()[-1] == told
 
 
-def test_a_node_that_can_not_be_asked_has_no_plan() -> None:
+@pytest.mark.parametrize(
+    ("is_down", "told"),
+    [
+        (True, "node n2 is down and can't be asked: a drain begins when it is back"),
+        (False, "node n2 has no link to this node: type the command at a node that has one"),
+    ],
+)
+def test_a_node_that_can_not_be_asked_has_no_plan_and_is_refused_as_anything_is(
+    is_down: bool, told: str
+) -> None:
     plan = PLAN | {"is_reached": False, "pages_foreign": None, "bytes_max": None, "has_room": None}
-    assert format_plan(plan | {"is_down": False}).startswith("node n2 has no link to this node")
-    told = "node n2 is down and can't be asked: a drain begins when it is back"
-    assert format_plan(plan | {"is_down": True}) == told
+    daemon = Daemon(plan | {"is_down": is_down}, plan | {"is_down": is_down})
+    result = daemon.run(drain_command(daemon.ask), "n2", "--dry-run")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"ramsterctl: {told}\n"
+    result = daemon.run(drain_command(daemon.ask), "n2", "--dry-run", "-o", "json")
+    assert (result.exit_code, json.loads(result.stdout)["pages_foreign"]) == (1, None)
+    assert result.stderr == f"ramsterctl: {told}\n"

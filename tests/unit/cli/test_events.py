@@ -85,7 +85,7 @@ def test_it_reads_page_after_page() -> None:
 
 def test_kinds_and_time_are_asked_for() -> None:
     daemon = Daemon(answer())
-    run(daemon, "--kind", "node_up", "--kind", "node_down", "--since", "1h")
+    run(daemon, "--kind", "node_up", "--kind", "NODE_DOWN", "--since", "1h")
     [asked] = daemon.asked
     assert asked["kinds"] == ["node_up", "node_down"]
     assert asked["since"] == pytest.approx(time.time_ns() / 1e9 - 3600, abs=300)
@@ -94,7 +94,8 @@ def test_kinds_and_time_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--kind", "no_such"], "'no_such' is not one of"),
+        (["--kind", "nod_down"], "found 'nod_down', expected node_down (the nearest kind)"),
+        (["--kind", "?"], "found '?', expected one of daemon_started, "),
         (["--since", "yesterday"], "found 'yesterday', expected a duration such as"),
     ],
 )

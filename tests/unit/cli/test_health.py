@@ -11,6 +11,7 @@ from ramsterd.cli.ask import ask, ask_each, ask_or_unavailable
 from ramsterd.cli.format_health import format_health_line
 from ramsterd.cli.health import health_group, to_json
 from ramsterd.cli.target import Target
+from ramsterd.health.codes import Code
 from tests.fakes.answering_cluster import AnsweringCluster
 
 TARGET = Target(Path("socket"))
@@ -120,6 +121,26 @@ def test_a_code_is_muted_for_a_while_in_either_case() -> None:
 def test_a_mistake_asks_nobody(arguments: tuple[str, ...]) -> None:
     daemon = Daemon({})
     assert run(daemon, *arguments).exit_code == 2
+    assert daemon.asked == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("nod_down", "found 'nod_down', expected NODE_DOWN (the nearest code)\n"),
+        ("PAGE_LOST", "found 'PAGE_LOST', expected PAGES_LOST (the nearest code)\n"),
+        ("FOO", f"found 'FOO', expected one of {', '.join(Code.__members__)}\n"),
+    ],
+)
+@pytest.mark.parametrize("command", ["mute", "unmute"])
+def test_an_unknown_code_names_the_nearest_as_it_is_written_everywhere(
+    command: str, typed: str, words: str
+) -> None:
+    daemon = Daemon({})
+    more = ["--for", "1h"] if command == "mute" else []
+    result = run(daemon, command, typed, *more)
+    assert result.exit_code == 2
+    assert result.output.endswith(words)
     assert daemon.asked == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ramsterd.cli.log_level import log_level_command
+from ramsterd.cli.log_level import log_level_command, text_of_all
 from ramsterd.cli.target import Target
 
 TARGET = Target(Path("socket"))
@@ -39,9 +39,25 @@ def test_it_shows_every_level_and_how_long_it_lasts() -> None:
         "nbd        debug  info        for 10m more",
         "net        info   info",
         "tmem       error  info        until a restart",
+        "type: ramsterctl log-level net debug --for 10m, to change one: debug, info, warning or error",
+        "type: ramsterctl log-level --reset, to end all changes",
     ]
     assert daemon.asked == [("log-level", {})]
     assert json.loads(run(daemon, "-o", "json").output) == LEVELS
+
+
+def test_of_all_members_the_line_to_type_names_one() -> None:
+    unchanged = {"net": LEVELS["net"]}
+    assert text_of_all([unchanged, unchanged], ["n1", "n2"]).splitlines() == [
+        "NODE  SUBSYSTEM  LEVEL  CONFIGURED  CHANGED",
+        "n1    net        info   info",
+        "n2    net        info   info",
+        "type: ramsterctl --node NAME log-level net debug --for 10m, to change one: debug, info, warning or error",
+    ]
+
+
+def test_after_a_change_the_levels_alone_are_shown() -> None:
+    assert run(Daemon(), "net", "debug").output.splitlines()[-1].startswith("tmem")
 
 
 @pytest.mark.parametrize(

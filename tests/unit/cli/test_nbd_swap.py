@@ -67,7 +67,7 @@ def test_swap_that_may_hang_the_machine_is_refused_with_what_to_type(
     assert "; type: printf 'vm.min_free_kbytes = 65536" in line
     last = capsys.readouterr().err
     assert "nbd0: not attached: export swap0 is for swap" in last
-    assert "`ramsterctl doctor --swap --own-host` shows all" in last
+    assert f"`ramsterctl doctor --swap --own-host --config {config}` shows all" in last
     assert "--force" in last
 
 

@@ -119,6 +119,20 @@ def test_members_come_in_the_order_that_was_asked_for() -> None:
     assert rows(Order.WRITES, *members) == ["a", "c", "b"]
 
 
+def test_what_several_note_is_shown_once() -> None:
+    notes = ["beta is cordoned", "gamma is drained", "delta is draining"]
+    shown = lines(
+        heard("alpha", health=health("ok") | {"notes": notes[:2]}),
+        heard("beta", health=health("ok") | {"notes": notes}),
+        heard("gamma"),
+    )
+    assert shown[2:5] == [
+        "  beta is cordoned",
+        "  gamma is drained",
+        "  … 1 more: ramsterctl health --cluster",
+    ]
+
+
 def test_a_job_that_several_show_is_shown_once_as_its_node_has_it() -> None:
     shown = "\n".join(
         lines(

@@ -51,6 +51,23 @@ def test_what_is_wrong_stands_above_all_with_what_to_type() -> None:
     assert "  … 1 more: ramsterctl health" in shown
 
 
+def test_members_that_get_no_new_pages_are_noted_below_what_is_wrong() -> None:
+    notes = [f"n{number} is cordoned" for number in range(4)]
+    health = picture()["health"] | {"codes": [code("A")], "notes": notes}
+    shown = lines(now=picture(health=health))
+    assert shown[2:7] == [
+        "  A: something is wrong",
+        "    type: ramsterctl repair A",
+        "  n0 is cordoned",
+        "  n1 is cordoned",
+        "  … 2 more: ramsterctl health",
+    ]
+    quiet = picture()["health"] | {"notes": ["n0 is\x1b[2J cordoned"]}
+    assert "  n0 is\N{REPLACEMENT CHARACTER}[2J cordoned" in lines(now=picture(health=quiet))
+    del quiet["notes"]
+    assert lines(now=picture(health=quiet)), "one of an earlier version"
+
+
 def test_nodes_come_in_the_order_that_was_asked_for() -> None:
     nodes = (
         node("beta", free_bytes=5, pages_there=1),
@@ -105,7 +122,10 @@ def test_many_nodes_leave_room_for_the_last_events() -> None:
 def test_no_screen_is_larger_than_the_terminal(
     width: int, height: int, nodes: int, codes: int, jobs: int, events: int, text: str
 ) -> None:
-    health = picture()["health"] | {"codes": [code(f"C{each}", text) for each in range(codes)]}
+    health = picture()["health"] | {
+        "codes": [code(f"C{each}", text) for each in range(codes)],
+        "notes": [f"{each} {text}" for each in range(codes)],
+    }
     work = [job(each, waits_for=text) for each in range(jobs)]
     now = picture(health=health, nodes=[node(f"n{each}") for each in range(nodes)], jobs=work)
     view = View(before=None, now=now, events=[event(text)] * events, width=width, height=height)

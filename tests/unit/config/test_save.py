@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from config.errors import ConfigError
+from config.host import own_user
 from config.load import load_cluster
 from config.save import check_room, save_members, save_text
 
@@ -77,6 +78,23 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(
         save_text(path, "new\n")
     assert path.read_text() == TEXT
     assert [each.name for each in path.parent.iterdir()] == ["cluster.toml"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_a_quota_is_told_with_whose_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def over(*args: object) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, call, over)
+    user = own_user().name
+    with pytest.raises(ConfigError) as refused:
+        save_text(path, "new\n")
+    assert str(refused.value).endswith(
+        f"found disk quota exceeded, expected room in the quota of user {user}: `quota -s -u {user}` shows it"
+    )
+    assert path.read_text() == TEXT
 
 
 def test_a_read_only_file_is_left_alone(path: Path) -> None:

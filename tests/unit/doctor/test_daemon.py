@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ramsterd.doctor import daemon
-from ramsterd.doctor.daemon import NoAnswer, NotRunning, ask_status
+from ramsterd.doctor.daemon import NoAnswer, NotRunning, ask_status, file_of
 
 
 def serve(path: Path, answer: bytes) -> socket.socket:
@@ -93,3 +93,34 @@ def test_a_silent_daemon_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         listener.listen(1)
         with pytest.raises(NoAnswer, match="timed out"):
             ask_status(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("answer", "file"),
+    [
+        (b'{"ok": true, "result": {"config": {"file": "/srv/n1.toml"}}}\n', Path("/srv/n1.toml")),
+        (b'{"ok": true, "result": {"config": {"file": 1}}}\n', None),
+        (b'{"ok": true, "result": {"config": {}}}\n', None),
+        (b'{"ok": true, "result": []}\n', None),
+        (b'{"ok": false, "error": "busy"}\n', None),
+    ],
+    ids=["told", "no text", "older", "no status", "refused"],
+)
+def test_a_daemon_says_which_file_it_was_started_with(
+    tmp_path: Path, answer: bytes, file: Path | None
+) -> None:
+    with serve(tmp_path / "c", answer):
+        assert file_of(tmp_path / "c") == file
+
+
+def test_a_daemon_that_does_not_run_says_no_file(tmp_path: Path) -> None:
+    assert file_of(tmp_path / "c") is None
+
+
+def test_the_files_of_a_daemon_in_a_container_are_not_those_of_this_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel names no process that can't be seen from here."""
+    status = {"config": {"file": "/srv/n1.toml"}}
+    monkeypatch.setattr(daemon, "ask_status", lambda _: (status, 0))
+    assert file_of(tmp_path / "c") is None

@@ -116,3 +116,26 @@ def test_too_few_descriptors_are_told_before_clients_are_refused() -> None:
     assert OWN_DESCRIPTORS > GREETINGS_MAX + CONNECTIONS_MAX
     unlimited = replace(BEFORE, start=replace(START, descriptors_max=None))
     assert found(judge(unlimited, for_swap=False), "descriptors").state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("/etc/ramster/ramsterd.toml", "ramsterctl doctor, as root"),
+        ("/srv/n1.toml", "ramsterctl doctor --config /srv/n1.toml, as root"),
+    ],
+    ids=["usual", "another"],
+)
+def test_a_line_that_checks_again_names_a_file_that_is_not_the_usual_one(
+    file: str, line: str
+) -> None:
+    facts = replace(FACTS, file=file, running=None, no_answer="/run/c.sock: Permission denied")
+    assert found(judge(facts, for_swap=False), "daemon").fix.startswith(line)
+
+
+def test_a_file_that_only_the_running_daemon_names_is_said_to_be_its_own() -> None:
+    facts = replace(FACTS, file="/srv/n1.toml", is_file_of_running=True)
+    config = found(judge(facts, for_swap=False), "config")
+    assert config.found.startswith("/srv/n1.toml, which the running ramsterd was started with,")
+    usual = replace(FACTS, is_file_of_running=True)
+    assert "was started with" not in found(judge(usual, for_swap=False), "config").found

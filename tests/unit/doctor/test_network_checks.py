@@ -16,6 +16,7 @@ from ramsterd.doctor.network_checks import (
     heartbeat_seconds_max,
 )
 from ramsterd.doctor.surroundings import Cluster, Peer, Reach
+from tests.helpers.doctor_facts import FACTS
 from tests.helpers.doctor_surroundings import (
     BEFORE_START,
     CLUSTER,
@@ -38,7 +39,8 @@ def among(*peers: Peer, cluster: Cluster = CLUSTER) -> Cluster:
 
 @pytest.mark.parametrize("cluster", [CLUSTER, BEFORE_START], ids=["running", "before"])
 def test_where_nothing_is_blocked_each_check_is_one_ok_line(cluster: Cluster) -> None:
-    for check in (check_ports, check_links, check_heartbeats):
+    assert only(check_links(FACTS, cluster)).state is State.OK
+    for check in (check_ports, check_heartbeats):
         assert only(check(cluster)).state is State.OK
     assert check_path_mtu(cluster).state is State.OK
 
@@ -72,7 +74,7 @@ def test_an_address_that_is_not_of_this_machine_is_no_port_that_somebody_has() -
 
 def test_a_node_that_does_not_run_yet_is_a_warning() -> None:
     refused = replace(BEFORE_START.peers[0], reach=Reach.REFUSED)
-    finding = only(check_links(among(refused, BEFORE_START.peers[1], cluster=BEFORE_START)))
+    finding = only(check_links(FACTS, among(refused, BEFORE_START.peers[1], cluster=BEFORE_START)))
     assert finding.state is State.WARNING
     assert finding.risk == "no memory comes from node0 until ramsterd runs there"
     assert finding.fix == "on node0: systemctl start ramsterd"
@@ -80,13 +82,13 @@ def test_a_node_that_does_not_run_yet_is_a_warning() -> None:
 
 def test_silence_is_a_firewall_there_and_its_heartbeats_prove_it() -> None:
     silent = unlinked(0, Reach.SILENT)
-    finding = only(check_links(among(silent, peer(2))))
+    finding = only(check_links(FACTS, among(silent, peer(2))))
     assert finding.found == "no answer by TCP from node0 (192.0.2.0 port 7700)"
     assert finding.fix.startswith(
         "on node0: nft insert rule inet filter input ip saddr 192.0.2.1 tcp dport 7700 accept"
     )
     heard = unlinked(2, Reach.SILENT, heartbeat_seconds=0.3)
-    both = only(check_links(among(silent, heard)))
+    both = only(check_links(FACTS, among(silent, heard)))
     assert both.found.endswith(", though heartbeats of node2 arrive")
     assert both.fix.startswith("on node2: nft")
 
@@ -94,7 +96,7 @@ def test_silence_is_a_firewall_there_and_its_heartbeats_prove_it() -> None:
 def test_no_way_and_no_address_are_told_apart() -> None:
     away = unlinked(0, Reach.NO_ROUTE, "network is unreachable")
     nameless = unlinked(2, Reach.NO_ADDRESS, "name or service not known")
-    no_way, no_name = check_links(among(away, nameless))
+    no_way, no_name = check_links(FACTS, among(away, nameless))
     assert no_way.found == "network is unreachable to node0 (192.0.2.0 port 7700)"
     assert no_way.fix == "ip route get 192.0.2.0, then ping -c 3 192.0.2.0"
     assert no_name.found == "no address for node2: name or service not known"
@@ -102,7 +104,7 @@ def test_no_way_and_no_address_are_told_apart() -> None:
 
 def test_a_peer_that_has_to_connect_and_does_not_is_kept_out_by_this_machine() -> None:
     coming = unlinked(2, Reach.CONNECTED, link="lost", link_reason="no data for 8 s")
-    finding = only(check_links(among(peer(0), coming)))
+    finding = only(check_links(FACTS, among(peer(0), coming)))
     assert "TCP port 7700 of node2 answers, and no connection came from there" in finding.found
     assert finding.fix.startswith(
         "here: nft insert rule inet filter input ip saddr 192.0.2.2 tcp dport 7700 accept"
@@ -112,20 +114,20 @@ def test_a_peer_that_has_to_connect_and_does_not_is_kept_out_by_this_machine() -
 def test_a_peer_that_answers_and_refuses_is_told_with_its_reason() -> None:
     refused = unlinked(0, Reach.CONNECTED, link="refused_there", link_reason="another cluster")
     coming = unlinked(2, Reach.CONNECTED, link="refused_here", link_reason="not in cluster.toml")
-    assert only(check_links(among(peer(0), coming))).found == "node2: not in cluster.toml"
+    assert only(check_links(FACTS, among(peer(0), coming))).found == "node2: not in cluster.toml"
     dialled = unlinked(0, Reach.CONNECTED)
-    assert only(check_links(among(refused, peer(2)))).found == "node0: another cluster"
-    assert "no attempt has ended" in only(check_links(among(dialled, peer(2)))).found
+    assert only(check_links(FACTS, among(refused, peer(2)))).found == "node0: another cluster"
+    assert "no attempt has ended" in only(check_links(FACTS, among(dialled, peer(2)))).found
 
 
 def test_a_daemon_that_has_just_started_has_time_for_its_links() -> None:
     new = replace(CLUSTER, own=replace(OWN, uptime_seconds=LINK_SECONDS - 1))
     waiting = among(unlinked(2, Reach.CONNECTED), peer(0), cluster=new)
-    assert only(check_links(waiting)).state is State.OK
+    assert only(check_links(FACTS, waiting)).state is State.OK
 
 
 def test_what_there_was_no_time_for_is_not_ok() -> None:
-    finding = only(check_links(among(peer(0), peer(2, reach=Reach.NOT_TRIED))))
+    finding = only(check_links(FACTS, among(peer(0), peer(2, reach=Reach.NOT_TRIED))))
     assert finding.found == "no time left for node2"
 
 

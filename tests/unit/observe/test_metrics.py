@@ -89,6 +89,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         uptime_seconds=1.0,
         clock_seconds=1e9,
         config=ConfigStatistics(
+            file="/etc/ramster/ramsterd.toml",
             budget="8MiB",
             keep="auto",
             cluster="/etc/ramster/cluster.toml",

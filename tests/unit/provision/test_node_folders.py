@@ -107,6 +107,15 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (["--export", "x=1"], "a=10.0.0.1", 'export 1 ("x"), line 26: size'),
         (["--export", "x"], "a=10.0.0.1", "expected NAME=SIZE"),
         ([], "a=10.0.0.1,a=10.0.0.2", "a"),
+        (
+            [],
+            "a=10.0.0.1,b=10.0.0.2,c=10.0.0.1",
+            "--nodes: found 10.0.0.1:7700 for a and c, expected a host for each, or a port for each on one host, such as"
+            " c=10.0.0.1:7710\n",
+        ),
+        ([], "a=Host1,b=host1.,c=HOST1,d=host1:7710", "found Host1:7700 for a, b and c, expected"),
+        ([], "a=Host1,b=host1.,c=HOST1,d=host1:7710", "such as b=Host1:7720\n"),
+        ([], "a=[::1]:65535,b=[0::1]:65535", "such as b=[::1]:7700\n"),
         ([], "../a=10.0.0.1", "found '../a', expected a name"),
         ([], "ca=10.0.0.1", "the folder of the CA"),
         ([], "A B=10.0.0.1", "name"),
@@ -120,6 +129,20 @@ def test_a_mistake_writes_nothing(tmp_path: Path, more: list[str], nodes: str, r
     assert reason in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+def test_nodes_of_one_host_come_with_a_warning_that_says_what_they_need(tmp_path: Path) -> None:
+    result = init(tmp_path / "out", nodes="a=10.0.0.1,b=10.0.0.1:7710,c=10.0.0.2")
+    assert result.exit_code == 0
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith("warning: copies end together, and b does not start beside a: a and b")
+    assert init(tmp_path / "more").stderr == ""
+
+
+def test_nodes_may_be_named_one_by_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert init(out, "--nodes", "c=10.0.0.3").exit_code == 0
+    assert {path.name for path in out.iterdir()} == {"a", "b", "c", "ca"}
 
 
 def run(*arguments: object, status: int = 0) -> str:

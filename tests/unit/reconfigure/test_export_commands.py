@@ -37,9 +37,8 @@ class Node:
         self.orders: list[Order] = []
         self.refusal = ""
         self.there: tuple[ExportSnapshot, ...] = (DISK,)
-        self.commands: dict[str, Any] = ExportChanges(
-            self.order, self, lambda: self.there, run="r2"
-        ).commands()
+        self.changes = ExportChanges(self.order, self, lambda: self.there, run="r2")
+        self.commands: dict[str, Any] = self.changes.commands()
 
     def order(self, order: Order) -> None:
         if self.refusal:
@@ -88,13 +87,15 @@ def test_what_ends_says_whose_pages_and_whether_they_may(caplog: pytest.LogCaptu
     assert resizing.edit == ResizeExport("swap0", 1 << 30)
     assert resizing.ends == Ends("swap0", is_forced=False)
     node.there = ()
-    removal.on_done(Done(is_changed=True, warnings=()))
+    removal.on_done(Done(is_changed=True, warnings=(), dropped_pages=1204))
     resizing.on_done(Done(is_changed=True, warnings=()))
     assert node.ask("export-change", **begun)["export"] is None
     assert caplog.messages == [
-        "an operator has removed export disk, and its pages with it",
+        "an operator has removed export disk, and 1,204 pages with it",
         "an operator has resized export swap0 to 1GiB",
     ]
+    removed, _ = [record.__dict__["event"] for record in caplog.records]
+    assert (removed["event"], removed["pages"]) == ("export_removed", 1204)
 
 
 def test_a_refusal_is_told_each_time_and_says_that_nothing_has_changed() -> None:
@@ -170,6 +171,7 @@ def test_old_outcomes_are_forgotten() -> None:
     for _ in range(CHANGES_KEPT_MAX):
         node.ask("export-remove", name="disk")
     last = node.ask("export-remove", name="disk")
+    assert node.changes.known == CHANGES_KEPT_MAX
     node.orders[0].on_refused("too late for anybody")
     assert node.ask("export-change", **last) == {"state": "applying"}
     with pytest.raises(CommandRefused, match="since the start of the daemon"):

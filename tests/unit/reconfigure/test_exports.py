@@ -255,7 +255,9 @@ def test_an_export_with_pages_goes_only_by_force() -> None:
     assert str(refused.value) == (
         "export a: found 2 pages, expected none. To drop them: `ramsterctl export remove a --force`"
     )
-    exports.follow(exports.prepare([], FORCE))
+    prepared = exports.prepare([], FORCE)
+    assert prepared.dropped_pages == 2
+    exports.follow(prepared)
     assert pager.dropped == [1]
 
 
@@ -284,7 +286,7 @@ def test_an_export_shrinks_if_no_page_stands_beyond_its_new_size() -> None:
     exports = exports_of(pager, marks(), a=16384)
     pager.pages[1] = {0}
     prepared = exports.prepare(configs(a=4096), REMOVE)
-    assert (prepared.shut, prepared.cut) == ("a", "")
+    assert (prepared.shut, prepared.cut, prepared.dropped_pages) == ("a", "", 0)
     exports.follow(prepared)
     assert shown(exports) == [("a", 4096, 1)]
     assert pager.clients == 0

@@ -42,6 +42,8 @@ def read(text: str) -> DaemonConfig:
 class Files:
     """What is read again, and what is done about it: both the files and the parts that follow."""
 
+    path = Path("/etc/ramster/ramsterd.toml")
+
     def __init__(self) -> None:
         # What a change of the file comes to, and why it can't be proposed or written.
         self.proposed = DAEMON
@@ -96,7 +98,8 @@ class Files:
         if self.refusal:
             raise CannotApply(self.refusal)
         self.steps.append("prepare")
-        return Prepared(configs=config.export, new={}, notes=("a note",) if ends else ())
+        notes, pages = (("a note",), 7) if ends else ((), 0)
+        return Prepared(configs=config.export, new={}, notes=notes, dropped_pages=pages)
 
     def cancel(self, prepared: Prepared) -> None:
         self.steps.append("cancel")
@@ -324,7 +327,7 @@ async def test_an_export_that_an_operator_ends_goes_at_once() -> None:
     files = Files()
     files.proposed = WITHOUT_DISK1
     done = await files.order(RemoveExport("disk1"), Ends("disk1", is_forced=False))
-    assert done == Done(is_changed=True, warnings=("a new warning", "a note"))
+    assert done == Done(is_changed=True, warnings=("a new warning", "a note"), dropped_pages=7)
     assert names_of(files.reloader.running) == ["swap0"]
     assert files.reloader.statistics().needs_restart == ()
 
