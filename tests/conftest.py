@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 pytest_plugins = (
     "tests.plugins.alone",
     "tests.plugins.collecting",
+    "tests.plugins.examples",
     "tests.plugins.long",
     "tests.plugins.order",
     "tests.plugins.seeds",
@@ -26,12 +26,6 @@ ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
 WORKERS_MAX = 6
 # `ip` and others live where only root's path leads; tests find them by name.
 SYSTEM_PATH = "/usr/sbin:/sbin"
-
-# Properties are of what happens, not of how long it takes: machines are slow when they are busy.
-settings.register_profile("ramster", deadline=None)
-# `make test ARGS='tests/properties --hypothesis-profile thorough'`: twenty times as many examples.
-settings.register_profile("thorough", deadline=None, max_examples=2000)
-settings.load_profile("ramster")
 
 
 def pytest_configure(config: pytest.Config) -> None:
