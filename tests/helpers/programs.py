@@ -1,7 +1,7 @@
 """Start our programs as front ends do, but quickly: by a fork of a process that has all imports (`tests.helpers.fork_server`).
 
 `run_program` and `Program` take what `subprocess.run` and `subprocess.Popen` take.  What a fork can't do they leave to
-these: another program, another interpreter's switches, a prefix such as `ip netns exec`, a function before `exec`,
+these: another program, another interpreter's switches, a prefix that is not `ip netns exec`, a function before `exec`,
 descriptors that keep their numbers.
 A test of what a process is from its beginning, such as its memory, asks for `subprocess` itself.
 """
@@ -36,6 +36,8 @@ named = zip(names.split(":"), map(int, fds.split(","))) if fds else []
 replace_process(named, command, dict(os.environ))
 """
 ROOT: Final = Path(__file__).parents[2]
+# What stands before the name of a network namespace, and that before a command.
+_IN_NETWORK: Final = ("ip", "netns", "exec")
 # What an interpreter heeds only as it starts.
 AT_START: Final = ("PYTHON", "LC_", "LANG", "MALLOC_", "LD_", "GLIBC_")
 
@@ -132,9 +134,11 @@ class Program(subprocess.Popen[Any]):
             return
         pipes = [asked[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         standard = [number if pipe == -1 else pipe for number, pipe in enumerate(pipes)]
+        network, words = network_and_command(asked["args"])
         order = {
-            "module": MODULES[tuple(asked["args"][: len(RAMSTERD)])],
-            "command": asked["args"],
+            "module": MODULES[tuple(words[: len(RAMSTERD)])],
+            "command": words,
+            "network": network,
             "environment": {**variables(asked)},
             "folder": os.path.abspath(asked["cwd"] or "."),
             "is_leader": bool(asked["start_new_session"]),
@@ -182,7 +186,8 @@ _OF_A_PROGRAM: Final = {
 
 def server_for(asked: Mapping[str, Any], listen: Sequence[str] | None) -> _Server | None:
     """Return the server that can fork what `subprocess` was asked for; `listen` is that of `Program`."""
-    if tuple(asked["args"][: len(RAMSTERD)]) not in MODULES:
+    _, words = network_and_command(asked["args"])
+    if tuple(words[: len(RAMSTERD)]) not in MODULES:
         return None
     if any(asked[name] != usual for name, usual in _OF_A_PROGRAM.items()):
         return None
@@ -191,6 +196,13 @@ def server_for(asked: Mapping[str, Any], listen: Sequence[str] | None) -> _Serve
         return None
     server = _server()
     return server if server.at_start == at_start(variables(asked)) else None
+
+
+def network_and_command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """Return the network namespace that a command is started in, None for our own, and the command."""
+    if tuple(words[: len(_IN_NETWORK)]) != _IN_NETWORK:
+        return None, words
+    return words[len(_IN_NETWORK)], words[len(_IN_NETWORK) + 1 :]
 
 
 def variables(asked: Mapping[str, Any]) -> Mapping[str, str]:
