@@ -28,8 +28,8 @@ MIB = 1024 * 1024
 
 # Often enough for what is soon there; who waits for long asks less often, for each answer is work of a daemon.
 POLL_SECONDS = 0.02
-POLL_SECONDS_MAX = 0.1
-POLL_SHARE_OF_WAIT = 0.05
+POLL_SECONDS_MAX = 0.2
+POLL_SHARE_OF_WAIT = 0.1
 # Generous: the machine's cores are shared.  Daemons start in half a second and stop faster.
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
