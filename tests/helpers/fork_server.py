@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import pkgutil
+import signal
 import socket
 import sys
 import threading
@@ -85,6 +86,9 @@ def prepare(order: Any, fds: list[int]) -> Callable[[], None]:
     os.chdir(order["folder"])
     if order["is_leader"]:
         os.setsid()
+    if order["heeds_interrupts"]:
+        # What an interpreter begins with that has them.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.orig_argv[:] = order["command"]
     sys.argv[:] = order["command"][2:]
     sys.argv[0] = "-c"

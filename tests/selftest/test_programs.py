@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers import fork_server
 from tests.helpers.fork_server import NETWORKS
-from tests.helpers.programs import RAMSTERCTL, Program, environment, run_program
+from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts, run_program
 from tests.helpers.requirements import require_namespaces
 from tests.system.namespaces import network
 
@@ -67,6 +67,23 @@ def test_a_fork_is_in_the_network_that_it_is_started_in(tmp_path: Path) -> None:
                 program.kill()
         (inside,) = made.inside(1)[-1:]
         assert found == (NETWORKS / inside).stat().st_ino
+    assert fork_server.__file__.encode() in begun
+
+
+def test_a_fork_that_heeds_interrupts_is_ended_by_one(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "daemon"))
+        listener.listen()
+        command = [*RAMSTERCTL, "--socket", "daemon", "status"]
+        with Program(
+            command, env=environment(), cwd=tmp_path, preexec_fn=heed_interrupts
+        ) as program:
+            # It waits for an answer.
+            connected, _ = listener.accept()
+            with connected:
+                begun = Path(f"/proc/{program.pid}/cmdline").read_bytes()
+                program.send_signal(signal.SIGINT)
+                assert program.wait(60) == 130
     assert fork_server.__file__.encode() in begun
 
 

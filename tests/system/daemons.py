@@ -57,11 +57,6 @@ def wait_until(condition: Callable[[], T], what: str, *, seconds_max: float = 10
     return result
 
 
-def heed_interrupts() -> None:
-    """For `preexec_fn` of what is ended by Ctrl-C: a shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 _given: deque[int] = deque(maxlen=100)
 
 
