@@ -43,10 +43,15 @@ walkthrough: $(VENV)/installed-test  ## what docs/walkthrough.md shows, from mac
 	@sh tests/install-tools
 	@exec $(BIN)/python -m tests.walkthrough --write
 
+# Where Python keeps no bytecode, tests do (tests/conftest.py): that of what is imported before they say so is for the workers.
+ifdef PYTHONDONTWRITEBYTECODE
+KEEPING := env PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$$PWD/.pytest_cache/bytecode"
+endif
+
 # Without ARGS several at once (tests/conftest.py).
 test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
 	@sh tests/install-tools
-	@exec $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
+	@exec $(KEEPING) $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
 # A small Debian is made of the packages of the mirror first.
 test-packages: $(VENV)/installed-test  ## both packages are installed, upgraded and removed in a Debian of its own, and the image is run (root, Debian)

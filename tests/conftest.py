@@ -3,14 +3,15 @@
 import gc
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 pytest_plugins = (
     "tests.plugins.alone",
     "tests.plugins.collecting",
+    "tests.plugins.examples",
     "tests.plugins.long",
     "tests.plugins.order",
     "tests.plugins.seeds",
@@ -26,12 +27,6 @@ ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
 WORKERS_MAX = 6
 # `ip` and others live where only root's path leads; tests find them by name.
 SYSTEM_PATH = "/usr/sbin:/sbin"
-
-# Properties are of what happens, not of how long it takes: machines are slow when they are busy.
-settings.register_profile("ramster", deadline=None)
-# `make test ARGS='tests/properties --hypothesis-profile thorough'`: twenty times as many examples.
-settings.register_profile("thorough", deadline=None, max_examples=2000)
-settings.load_profile("ramster")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,6 +51,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     asked = [Path(argument.partition("::")[0]).absolute() for argument in config.args]
     return None if any(path.is_relative_to(collection_path) for path in asked) else True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without the collector of cycles: what is made now stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:

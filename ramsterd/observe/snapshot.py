@@ -4,7 +4,7 @@ import enum
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import get_args, get_type_hints
+from typing import Final, get_args, get_type_hints
 
 from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
@@ -149,6 +149,9 @@ class DaemonStatistics:
     health: HealthStatistics = field(default_factory=HealthStatistics)
 
 
+_PLAIN: Final = frozenset({bool, float, int, str, type(None)})
+
+
 def to_plain(value: object, names: Mapping[NodeId, str] | None = None) -> object:
     """Return a value as JSON can hold it.
 
@@ -156,6 +159,8 @@ def to_plain(value: object, names: Mapping[NodeId, str] | None = None) -> object
     that is a number of a node, or has such numbers as keys, shows the node by name, and one that
     has none any more as `node 7`.
     """
+    if type(value) in _PLAIN:  # most are
+        return value
     if isinstance(value, enum.Enum):
         return value.name.lower()
     if is_dataclass(value) and not isinstance(value, type):
@@ -172,7 +177,7 @@ def to_plain(value: object, names: Mapping[NodeId, str] | None = None) -> object
 
 def _named(value: object, kind: object, names: Mapping[NodeId, str] | None) -> object:
     """Return a field's value with names in place of numbers of nodes, as far as its type says that it has some."""
-    if names is None:
+    if names is None or kind is None:
         return value
     if isinstance(value, Mapping) and get_args(kind)[:1] == (NodeId,):
         return {names.get(node, nameless(node)): each for node, each in value.items()}
@@ -183,6 +188,9 @@ def _named(value: object, kind: object, names: Mapping[NodeId, str] | None) -> o
 
 @functools.cache
 def _kinds(shape: type) -> dict[str, object]:
-    """Return the types of a dataclass's fields, which a NodeId keeps apart from other whole numbers."""
+    """Return the fields of a dataclass; with their types, which keep a NodeId apart from other whole numbers, if these name nodes."""
     kinds = get_type_hints(shape)
-    return {field.name: kinds[field.name] for field in fields(shape)}
+    return {
+        field.name: kind if NodeId in ((kind := kinds[field.name]), *get_args(kind)) else None
+        for field in fields(shape)
+    }

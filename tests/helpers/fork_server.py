@@ -5,15 +5,18 @@ of this process has them; all else is as after `exec`: arguments, environment, s
 signals, and an end of its own.  `tests.helpers.programs` asks it for programs, and for how they ended.
 """
 
+import ctypes
 import gc
 import importlib
 import json
 import os
 import pkgutil
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 ORDER_BYTES_MAX: Final = 200_000
@@ -22,16 +25,28 @@ PACKAGES: Final = ("config", "heartbeat", "net", "nodemanager", "ramsterd")
 # They begin to run when they are imported.
 SCRIPTS: Final = ".__main__"
 FIRST_PASSED: Final = 3
+# Where ip(8) keeps those that have a name; <linux/sched.h>
+NETWORKS: Final = Path("/run/netns")
+CLONE_NEWNET: Final = 0x40000000
 
 
 def import_all() -> None:
     """Import what any program of ours imports."""
+    gc.disable()
     for package in PACKAGES:
         for module in pkgutil.walk_packages(
             importlib.import_module(package).__path__, f"{package}."
         ):
             if not module.name.endswith(SCRIPTS):
                 importlib.import_module(module.name)
+    gc.enable()
+
+
+def fill_caches() -> None:
+    """Have types of a snapshot looked up once, and not by each daemon for its first answer."""
+    to_plain = importlib.import_module("ramsterd.observe.snapshot").to_plain
+    made = importlib.import_module("tests.helpers.made_statistics").made_statistics()
+    to_plain(made, {})
 
 
 def serve(orders: socket.socket) -> Callable[[], None] | None:
@@ -66,14 +81,26 @@ def prepare(order: Any, fds: list[int]) -> Callable[[], None]:
     os.closerange(FIRST_PASSED + len(names or ()), max(fds) + 1)
     os.environ.clear()
     os.environ.update(environment)
+    if (network := order["network"]) is not None:
+        enter(network)
     os.chdir(order["folder"])
     if order["is_leader"]:
         os.setsid()
+    if order["heeds_interrupts"]:
+        # What an interpreter begins with that has them.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.orig_argv[:] = order["command"]
     sys.argv[:] = order["command"][2:]
     sys.argv[0] = "-c"
     main: Callable[[], None] = importlib.import_module(order["module"]).main
     return main
+
+
+def enter(network: str) -> None:
+    """Enter a network namespace, as `ip netns exec` does; /sys stays that of our own."""
+    with NETWORKS.joinpath(network).open() as file:
+        if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"can't enter {network}")
 
 
 def listen(fds: list[int], names: list[str]) -> dict[str, str]:
@@ -95,6 +122,7 @@ def main() -> None:
     # As for `-c`: not the folder of this file.
     sys.path[0] = ""
     import_all()
+    fill_caches()
     assert threading.active_count() == 1, "a fork has one thread"
     gc.collect()
     gc.freeze()

@@ -1,5 +1,7 @@
 """Mappings that a test gives to one store after the other."""
 
+from typing import Final
+
 from ramsterd.core.arena import FRAME_BYTES, HeapMapping
 
 
@@ -13,6 +15,9 @@ class KeptMemory:
         if name not in self.mappings:
             self.mappings[name] = HeapMapping(name, length)
         return self.mappings[name]
+
+
+_EMPTY_FRAME: Final = bytes(FRAME_BYTES)
 
 
 class ScarceMemory:
@@ -54,7 +59,8 @@ class _ScarceMapping(HeapMapping):
         for frame in range(len(self.view) // FRAME_BYTES):
             if frame not in self._reserved:
                 start = frame * FRAME_BYTES
-                assert self.view[start : start + FRAME_BYTES] == bytes(FRAME_BYTES)
+                # Of two views each byte is compared by itself.
+                assert bytes(self.view[start : start + FRAME_BYTES]) == _EMPTY_FRAME
 
 
 def _frames(start: int, length: int) -> range:

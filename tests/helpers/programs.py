@@ -1,8 +1,8 @@
 """Start our programs as front ends do, but quickly: by a fork of a process that has all imports (`tests.helpers.fork_server`).
 
 `run_program` and `Program` take what `subprocess.run` and `subprocess.Popen` take.  What a fork can't do they leave to
-these: another program, another interpreter's switches, a prefix such as `ip netns exec`, a function before `exec`,
-descriptors that keep their numbers.
+these: another program, another interpreter's switches, a prefix that is not `ip netns exec`, a function before `exec`
+that is not `heed_interrupts`, descriptors that keep their numbers.
 A test of what a process is from its beginning, such as its memory, asks for `subprocess` itself.
 """
 
@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +37,8 @@ named = zip(names.split(":"), map(int, fds.split(","))) if fds else []
 replace_process(named, command, dict(os.environ))
 """
 ROOT: Final = Path(__file__).parents[2]
+# What stands before the name of a network namespace, and that before a command.
+_IN_NETWORK: Final = ("ip", "netns", "exec")
 # What an interpreter heeds only as it starts.
 AT_START: Final = ("PYTHON", "LC_", "LANG", "MALLOC_", "LD_", "GLIBC_")
 
@@ -48,6 +51,11 @@ def environment() -> dict[str, str]:
         if name not in {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     }
     return inherited | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+
+def heed_interrupts() -> None:
+    """For `preexec_fn` of what is ended by Ctrl-C: a shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class _Server:
@@ -132,12 +140,15 @@ class Program(subprocess.Popen[Any]):
             return
         pipes = [asked[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         standard = [number if pipe == -1 else pipe for number, pipe in enumerate(pipes)]
+        network, words = network_and_command(asked["args"])
         order = {
-            "module": MODULES[tuple(asked["args"][: len(RAMSTERD)])],
-            "command": asked["args"],
+            "module": MODULES[tuple(words[: len(RAMSTERD)])],
+            "command": words,
+            "network": network,
             "environment": {**variables(asked)},
             "folder": os.path.abspath(asked["cwd"] or "."),
             "is_leader": bool(asked["start_new_session"]),
+            "heeds_interrupts": asked["preexec_fn"] is heed_interrupts,
             "listen": self._listen,
         }
         self.pid = server.ask(order, [*standard, *asked["pass_fds"]])
@@ -176,21 +187,31 @@ _EXECUTE_CHILD: Final = inspect.signature(subprocess.Popen._execute_child)  # ty
 _PIPES: Final = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 # What a fork is not: each with the value that asks for nothing.
 _OF_A_PROGRAM: Final = {
-    "preexec_fn": None, "shell": False, "gid": None, "gids": None, "uid": None, "umask": -1, "process_group": -1,
+    "shell": False, "gid": None, "gids": None, "uid": None, "umask": -1, "process_group": -1,
 }  # fmt: skip
 
 
 def server_for(asked: Mapping[str, Any], listen: Sequence[str] | None) -> _Server | None:
     """Return the server that can fork what `subprocess` was asked for; `listen` is that of `Program`."""
-    if tuple(asked["args"][: len(RAMSTERD)]) not in MODULES:
+    _, words = network_and_command(asked["args"])
+    if tuple(words[: len(RAMSTERD)]) not in MODULES:
         return None
     if any(asked[name] != usual for name, usual in _OF_A_PROGRAM.items()):
+        return None
+    if asked["preexec_fn"] not in {None, heed_interrupts}:
         return None
     # A fork has the standard ones, and those that it is told to listen at.
     if asked["pass_fds"] and listen is None:
         return None
     server = _server()
     return server if server.at_start == at_start(variables(asked)) else None
+
+
+def network_and_command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """Return the network namespace that a command is started in, None for our own, and the command."""
+    if tuple(words[: len(_IN_NETWORK)]) != _IN_NETWORK:
+        return None, words
+    return words[len(_IN_NETWORK)], words[len(_IN_NETWORK) + 1 :]
 
 
 def variables(asked: Mapping[str, Any]) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """Slow tests say so: `-m "not slow"` is the quick set, and `--check-slow` finds who is in it by mistake."""
 
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Generator
@@ -41,8 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in SLOW_FOLDERS):
+        if is_in_slow_folder(item.path):
             item.add_marker(pytest.mark.slow)
+
+
+# A file has tests by the dozen, and paths are slow to compare.
+@functools.cache
+def is_in_slow_folder(path: Path) -> bool:
+    return any(path.is_relative_to(folder) for folder in SLOW_FOLDERS)
 
 
 class SlowCheck:

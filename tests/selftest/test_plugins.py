@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.plugins.order import QUICK_BEFORE_LONG, arranged
 from tests.plugins.skips import SHOWS_NOTHING
@@ -181,6 +182,10 @@ def test_a_seeded_test_runs_for_each_seed_and_its_id_tells_which(tmp_path: Path)
     _, lines = run_pytest(tmp_path, "--seed", "4711")
     runs = [line.split()[0] for line in lines if "test_seeded" in line]
     assert runs == ["test_it.py::test_seeded[seed=4711]"]
+
+
+def test_no_property_is_judged_by_its_time() -> None:
+    assert settings().deadline is None
 
 
 def test_the_last_lines_name_each_skip_with_its_reason(tmp_path: Path) -> None:

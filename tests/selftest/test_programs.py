@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.programs import RAMSTERCTL, Program, environment, run_program
+from tests.helpers import fork_server
+from tests.helpers.fork_server import NETWORKS
+from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts, run_program
+from tests.helpers.requirements import require_namespaces
+from tests.system.namespaces import network
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +50,41 @@ def test_a_fork_has_its_folder_and_its_standard_files_and_no_others(tmp_path: Pa
                 program.kill()
     assert (opened, folder) == ([0, 1, 2, 3], tmp_path)
     assert program.returncode == -signal.SIGKILL
+
+
+def test_a_fork_is_in_the_network_that_it_is_started_in(tmp_path: Path) -> None:
+    require_namespaces()
+    with network(1) as made, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "daemon"))
+        listener.listen()
+        command = [*made.inside(1), *RAMSTERCTL, "--socket", "daemon", "status"]
+        with Program(command, env=environment(), cwd=tmp_path) as program:
+            # It waits for an answer.
+            connected, _ = listener.accept()
+            with connected:
+                found = Path(f"/proc/{program.pid}/ns/net").stat().st_ino
+                begun = Path(f"/proc/{program.pid}/cmdline").read_bytes()
+                program.kill()
+        (inside,) = made.inside(1)[-1:]
+        assert found == (NETWORKS / inside).stat().st_ino
+    assert fork_server.__file__.encode() in begun
+
+
+def test_a_fork_that_heeds_interrupts_is_ended_by_one(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "daemon"))
+        listener.listen()
+        command = [*RAMSTERCTL, "--socket", "daemon", "status"]
+        with Program(
+            command, env=environment(), cwd=tmp_path, preexec_fn=heed_interrupts
+        ) as program:
+            # It waits for an answer.
+            connected, _ = listener.accept()
+            with connected:
+                begun = Path(f"/proc/{program.pid}/cmdline").read_bytes()
+                program.send_signal(signal.SIGINT)
+                assert program.wait(60) == 130
+    assert fork_server.__file__.encode() in begun
 
 
 def test_descriptors_that_are_passed_keep_their_numbers(tmp_path: Path) -> None:

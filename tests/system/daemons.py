@@ -28,8 +28,8 @@ MIB = 1024 * 1024
 
 # Often enough for what is soon there; who waits for long asks less often, for each answer is work of a daemon.
 POLL_SECONDS = 0.02
-POLL_SECONDS_MAX = 0.1
-POLL_SHARE_OF_WAIT = 0.05
+POLL_SECONDS_MAX = 0.2
+POLL_SHARE_OF_WAIT = 0.1
 # Generous: the machine's cores are shared.  Daemons start in half a second and stop faster.
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
@@ -55,11 +55,6 @@ def wait_until(condition: Callable[[], T], what: str, *, seconds_max: float = 10
         assert waited < seconds_max, f"not within {seconds_max:g} s: {what}"
         time.sleep(min(max(POLL_SECONDS, waited * POLL_SHARE_OF_WAIT), POLL_SECONDS_MAX))
     return result
-
-
-def heed_interrupts() -> None:
-    """For `preexec_fn` of what is ended by Ctrl-C: a shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _given: deque[int] = deque(maxlen=100)

@@ -10,9 +10,9 @@ import pytest
 
 from ramsterd.admin.bench import POLL_SECONDS_MAX
 from ramsterd.cli.bench_disk import CannotMeasure, open_unnamed
-from tests.helpers.programs import RAMSTERCTL, environment
+from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts
 from tests.system.conftest import NewCluster
-from tests.system.daemons import Cluster, Node, heed_interrupts, wait_until
+from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.membership import ctl
 
 SHORT = ("--seconds", "0.2", "--bytes", "1MiB")
@@ -21,10 +21,10 @@ LONG = ("--seconds", "60", "--bytes", "1MiB")
 
 def begin(node: Node, *arguments: str) -> "subprocess.Popen[str]":
     """Start a benchmark; return it once pages are at a peer."""
-    return subprocess.Popen(
+    return Program(
         [*RAMSTERCTL, "--socket", str(node.control), "bench", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True,
-        preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
+        preexec_fn=heed_interrupts,
     )  # fmt: skip
 
 

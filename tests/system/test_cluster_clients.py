@@ -176,7 +176,7 @@ def test_fio_verifies_the_swap_mix(cluster: Cluster) -> None:
     require_tool("fio")
     uri = f"--uri={cluster[1].uri}"
     run(*FIO, "--name=v", uri, "--rw=randwrite", SWAP_MIX, "--size=12M", *VERIFY)
-    run(*FIO, "--name=m", uri, "--rw=randrw", SWAP_MIX, "--size=12M", "--time_based", "--runtime=2")
+    run(*FIO, "--name=m", uri, "--rw=randrw", SWAP_MIX, "--size=12M", "--time_based", "--runtime=1")
 
 
 def test_tcp_listener_serves_the_same_export(new_cluster: NewCluster, sockets: Path) -> None:

@@ -2,16 +2,15 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers.programs import RAMSTERCTL, environment
+from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts
 from tests.system.conftest import NewCluster
-from tests.system.daemons import Node, heed_interrupts, wait_until
+from tests.system.daemons import Node, wait_until
 from tests.system.membership import ctl
 
 
@@ -29,12 +28,12 @@ class Follower:
     def __init__(self, node: Node, folder: Path) -> None:
         self.out, self.errors = folder / "follow.out", folder / "follow.err"
         with self.out.open("w") as out, self.errors.open("w") as errors:
-            self.process = subprocess.Popen(
+            self.process = Program(
                 [*RAMSTERCTL, "--socket", str(node.control), "events", "-f", "-o", "json"],
                 stdout=out,
                 stderr=errors,
                 env=environment(),
-                preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
+                preexec_fn=heed_interrupts,
             )
 
     def seen(self) -> list[dict[str, Any]]:

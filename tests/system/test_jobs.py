@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from tests.helpers.programs import RAMSTERCTL, environment, run_program
+from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, Cluster, Node, heed_interrupts, wait_until
+from tests.system.daemons import MIB, Cluster, Node, wait_until
 from tests.system.membership import separate, start
 
 RUN_BYTES = MIB // 4
@@ -32,13 +32,13 @@ def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def running(node: Node, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Yield a command that goes on; it is ended with the block."""
-    with subprocess.Popen(
+    with Program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
-        preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
+        preexec_fn=heed_interrupts,
     ) as process:
         try:
             yield process

@@ -18,7 +18,7 @@ import trio
 from ramsterd.cli.ask import send_command
 from ramsterd.client import Client, PoolKind
 from ramsterd.frontends.nbd.protocol import Command, Errno
-from tests.fakes.kept_server import EXPORT_BYTES, PAGE_BYTES, PAGES
+from tests.fakes.kept_server_process import EXPORT_BYTES, PAGE_BYTES, PAGES
 from tests.fakes.nbd_words import parse_replies, request, write
 from tests.fakes.service_manager import FakeServiceManager
 from tests.helpers.programs import RAMSTERCTL, environment, run_program

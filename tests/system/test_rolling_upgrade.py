@@ -134,8 +134,8 @@ def upgrade_all(rack: Rack) -> None:
     assert [line.split()[0] for line in lines] == [PIP.split()[0], *["ramsterctl"] * 3]
     pids = {node.number: node.process and node.process.pid for node in rack.cluster}
     incarnations = {node.number: node.status()["incarnation"] for node in rack.cluster}
-    # The first has three times the budget of its node: most of its pages are at both peers.
-    with verifying(rack.cluster, 6, 1, 1) as clients:
+    # The first has twice the budget of its node: half of its pages and more are at both peers.
+    with verifying(rack.cluster, 4, 1, 1) as clients:
         for node in rack.cluster:
             clients[0].wait_whole_pass(f"before {node.name} is upgraded")
             said = [rack.type(node, line, NEW) for line in lines]

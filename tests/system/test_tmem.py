@@ -6,7 +6,6 @@ import pwd
 import random
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,6 +30,7 @@ from ramsterd.client import (
 from ramsterd.client.protocol import ClientProtocol
 from ramsterd.client.requests import hello_request, new_pool_request
 from ramsterd.frontends.tmem.messages import PageState, TmemType, encode_frame, place
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.helpers.requirements import require_root
 from tests.system.tmem_daemons import DaemonProcess, tmem_cluster, wait_for
 
@@ -720,10 +720,9 @@ def test_a_program_that_says_nothing_is_let_go(daemon: DaemonProcess) -> None:
 def test_ramsterctl_shows_pools(daemon: DaemonProcess) -> None:
     with Client(daemon.tmem) as client:
         client.new_pool(PoolKind.PERSISTENT, name="build-cache").put(b"o", 0, bytes(PAGE_BYTES))
-        shown = subprocess.run(
-            [sys.executable, "-c", "from ramsterd.cli.ramsterctl import main; main()",
-             "--socket", str(daemon.control), "pools"],
-            capture_output=True, check=True, text=True, cwd=Path(__file__).parents[2],
+        shown = run_program(
+            [*RAMSTERCTL, "--socket", str(daemon.control), "pools"],
+            capture_output=True, check=True, env=environment(),
         ).stdout  # fmt: skip
     assert "build-cache" in shown
     assert "persistent" in shown

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.helpers.programs import RAMSTERCTL, environment, run_program
+from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import Node, heed_interrupts, wait_until
+from tests.system.daemons import Node, wait_until
 from tests.system.fill import fill_runs
 
 END_SECONDS_MAX = 10.0
@@ -30,10 +30,10 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self._slave = slave
         os.set_blocking(self._master, False)
-        self.process = subprocess.Popen(
+        self.process = Program(
             [*RAMSTERCTL, "--socket", str(node.control), "top", *options],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
+            preexec_fn=heed_interrupts,
             env=environment() | {"TERM": "xterm-256color"},
         )  # fmt: skip
         self.said = ""

@@ -33,7 +33,7 @@ ASKING: Final = re.compile(
     r"ramsterctl (?:health|nodes|status|jobs|events|exports|version|doctor|memory show)\b"
     r"|promtool query |curl .*/api/v1/"
 )
-ASK_EVERY_SECONDS: Final = 0.5
+ASK_EVERY_SECONDS: Final = 1.0
 # Copies are made again after three seconds, an alert waits for its time, and cores may be shared.
 ASK_SECONDS_MAX: Final = 120.0
 SSH: Final = re.compile(r"ssh root@(\w+) (.+)")

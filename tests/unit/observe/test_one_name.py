@@ -4,6 +4,7 @@ The rule that docs/metrics.md tells: the key is made of words of the metric (its
 metric's name is made of words of the key and of the objects around it (or is the name of a label).
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -119,7 +120,9 @@ def words(*texts: str) -> set[str]:
     return {part.removesuffix("s") for part in parts}
 
 
+@functools.cache
 def found() -> list[Found]:
+    """Return all of them; there are hundreds of numbers to look for."""
     rows = []
     for family in RamsterCollector(made_statistics).collect():
         samples = [Found(each.name, each.labels, each.value) for each in family.samples]
