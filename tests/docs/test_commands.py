@@ -3,7 +3,6 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Final
 
 import click
 import pytest
@@ -11,29 +10,9 @@ from click.testing import CliRunner
 
 from config.differences import APPLIED
 from ramsterd.cli import ramsterctl
-from tests.docs.pages import BOOK, DOCS, ROOT, TRANSCRIPT, quoted, rows, section, without_blocks
+from tests.docs.lines import INLINE, SHOWN, lines_of
+from tests.docs.pages import DOCS, ROOT, quoted, rows, section
 from tests.helpers.command_lines import PROGRAMS, check_line, words
-
-
-def lines_of(text: str) -> list[str]:
-    """Return the lines that a reader types, from indented and from fenced blocks, with or without a prompt."""
-    # What a transcript prints is no command; tests/walkthrough types those of it.
-    joined = without_blocks(text, TRANSCRIPT).replace("\\\n", " ")
-    found = re.findall(r"^(?: {4}(?:\$ )?)?(ramster(?:ctl|d) .*)$", joined, re.MULTILINE)
-    return [re.sub(r"\s+#.*", "", line) for line in found]
-
-
-def is_typed(line: str) -> bool:
-    """Return whether a line is a command, and not a message that begins like one."""
-    return not line.startswith("ramsterd did not run")
-
-
-SHOWN: Final = sorted({line for page in BOOK for line in lines_of(page.read_text())})
-_INLINE: Final = re.compile(r"`(ramster(?:ctl|d) (?:--socket \S+ )?[a-z][^`]*)`")
-# Names of options stand in a sentence without their values.
-INLINE: Final = sorted(
-    {line for page in BOOK for line in _INLINE.findall(page.read_text()) if is_typed(line)}
-)
 
 
 @pytest.mark.parametrize("line", sorted({*SHOWN, *INLINE}))
