@@ -41,7 +41,10 @@ class Typed:
         line = shlex.join(self._words(rack))
         done = self._type(rack, line)
         expected = (self.status,) if isinstance(self.status, int) else self.status
-        told = f"{self.line}\ntyped as: {line}\nexit status {done.status}; it said:\n{done.said}"
+        told = (
+            f"{self.line}\ntyped as: {line}\nexit status {done.status}, expected {self.status};"
+            f" expected {self.says!r} in:\n{done.said}"
+        )
         assert done.status in expected, told
         assert self.says in done.said, told
 
@@ -68,7 +71,9 @@ class Elsewhere:
 
 def last_drain(rack: Rack) -> str:
     """Return the name of the drain that began last: jobs are numbered."""
-    names: list[str] = [job["id"] for job in rack[ALPHA].ask("jobs")["jobs"] if job["kind"] == "drain"]
+    names: list[str] = [
+        job["id"] for job in rack[ALPHA].ask("jobs")["jobs"] if job["kind"] == "drain"
+    ]
     return max(names, key=lambda name: int(name.removeprefix("drain-")))
 
 
