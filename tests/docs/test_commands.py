@@ -1,39 +1,14 @@
-"""The commands that the documents show are those that there are; what makes files is run as it stands."""
+"""The commands that the documents show are those that there are; tests/docs/test_commands_run.py runs them."""
 
 import re
-import shutil
-from pathlib import Path
-from typing import Final
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from config.differences import APPLIED
-from ramsterd.cli import ramsterctl
-from tests.docs.pages import BOOK, DOCS, ROOT, TRANSCRIPT, quoted, rows, section, without_blocks
+from tests.docs.lines import INLINE, SHOWN
+from tests.docs.pages import DOCS, ROOT, quoted, rows, section
 from tests.helpers.command_lines import PROGRAMS, check_line, words
-
-
-def lines_of(text: str) -> list[str]:
-    """Return the lines that a reader types, from indented and from fenced blocks, with or without a prompt."""
-    # What a transcript prints is no command; tests/walkthrough types those of it.
-    joined = without_blocks(text, TRANSCRIPT).replace("\\\n", " ")
-    found = re.findall(r"^(?: {4}(?:\$ )?)?(ramster(?:ctl|d) .*)$", joined, re.MULTILINE)
-    return [re.sub(r"\s+#.*", "", line) for line in found]
-
-
-def is_typed(line: str) -> bool:
-    """Return whether a line is a command, and not a message that begins like one."""
-    return not line.startswith("ramsterd did not run")
-
-
-SHOWN: Final = sorted({line for page in BOOK for line in lines_of(page.read_text())})
-_INLINE: Final = re.compile(r"`(ramster(?:ctl|d) (?:--socket \S+ )?[a-z][^`]*)`")
-# Names of options stand in a sentence without their values.
-INLINE: Final = sorted(
-    {line for page in BOOK for line in _INLINE.findall(page.read_text()) if is_typed(line)}
-)
 
 
 @pytest.mark.parametrize("line", sorted({*SHOWN, *INLINE}))
@@ -70,30 +45,3 @@ def test_every_make_target_is_in_the_readme() -> None:
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
     text = (ROOT / "README.md").read_text()
     assert [each for each in targets if each != "help" and f"make {each}" not in text] == []
-
-
-@pytest.mark.parametrize(
-    ("page", "kinds", "folders"),
-    [
-        (
-            "operations.md",
-            ["init", "renew", "renew", "renew", "add-node"],
-            {"a", "b", "c", "ca", "delta"},
-        ),
-        ("guide.md", ["init"], {"alpha", "beta", "ca"}),
-    ],
-)
-def test_the_commands_that_make_files_make_them(
-    page: str, kinds: list[str], folders: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shown = [words(line) for line in lines_of((DOCS / page).read_text())]
-    shown = [line for line in shown if line[:1] == ["cluster"]]
-    shown.sort(key=lambda line: line[1] != "init")
-    assert [line[1] for line in shown] == kinds
-    for line in shown:
-        result = CliRunner().invoke(ramsterctl.main, line)
-        assert result.exit_code == 0, (line, result.output)
-        if line[1] == "renew":
-            shutil.rmtree("renewed")
-    assert {path.name for path in (tmp_path / "rack7").iterdir()} == folders

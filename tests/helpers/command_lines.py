@@ -18,14 +18,21 @@ def words(line: str) -> list[str]:
     return rest[2:] if rest[:1] == ["--socket"] else rest
 
 
-def check_line(line: str, *, is_whole: bool) -> None:
-    """Assert that the command exists and has these options; a whole line has all that is required."""
+def command_of(line: str) -> tuple[click.Command, list[str], list[str]]:
+    """Return the command of a line, its names behind the program, and the words behind these."""
     command: click.Command = PROGRAMS[line.split(maxsplit=1)[0]]
+    names: list[str] = []
     rest = [word for word in words(line) if word != "…"]
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         found = command.commands.get(rest[0])
         assert found is not None, f"no command {rest[0]!r}: {line}"
-        command, rest = found, rest[1:]
+        command, names, rest = found, [*names, rest[0]], rest[1:]
+    return command, names, rest
+
+
+def check_line(line: str, *, is_whole: bool) -> None:
+    """Assert that the command exists and has these options; a whole line has all that is required."""
+    command, _, rest = command_of(line)
     known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
     used = {word for word in rest if word.startswith("--")}
     assert used <= known, f"{line}: {used - known}"

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -122,12 +122,25 @@ class Node:
         """Wait until the log has a text: a thread writes it, so it may come after what it tells of."""
         wait_until(lambda: text in self.log, f"{self.name} says: {text}")
 
-    def start(self, extra_environment: Mapping[str, str] | None = None) -> None:
-        """Start the process; `wait_ready` follows."""
+    def start(
+        self,
+        extra_environment: Mapping[str, str] | None = None,
+        *,
+        words: Sequence[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        """Start the process; `wait_ready` follows.
+
+        Args:
+            extra_environment: What it has beside ours.
+            words: What is typed behind the program, if not what runs it with its file.
+            folder: Where that is typed, if not here.
+        """
         assert self.process is None
         with self.log_path.open("ab") as log:
             self.process = self.popen(
-                [*self.prefix, *self.program, "run", "--config", str(self.config)],
+                [*self.prefix, *self.program, *(words or ("run", "--config", str(self.config)))],
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
