@@ -110,8 +110,10 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (
             [],
             "a=10.0.0.1,b=10.0.0.2,c=10.0.0.1",
-            "--nodes: found 10.0.0.1:7700 for a and c, expected a host for each, or a port for each on one host, such as"
-            " c=10.0.0.1:7710\n",
+            (
+                "--nodes: found 10.0.0.1:7700 for a and c, expected a host for each, or a port for each on one host, such as"
+                " c=10.0.0.1:7710\n"
+            ),
         ),
         ([], "a=Host1,b=host1.,c=HOST1,d=host1:7710", "found Host1:7700 for a, b and c, expected"),
         ([], "a=Host1,b=host1.,c=HOST1,d=host1:7710", "such as b=Host1:7720\n"),
@@ -135,7 +137,9 @@ def test_nodes_of_one_host_come_with_a_warning_that_says_what_they_need(tmp_path
     result = init(tmp_path / "out", nodes="a=10.0.0.1,b=10.0.0.1:7710,c=10.0.0.2")
     assert result.exit_code == 0
     (warning,) = result.stderr.splitlines()
-    assert warning.startswith("warning: copies end together, and b does not start beside a: a and b")
+    assert warning.startswith(
+        "warning: copies end together, and b does not start beside a: a and b"
+    )
     assert init(tmp_path / "more").stderr == ""
 
 
