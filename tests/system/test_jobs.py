@@ -73,7 +73,7 @@ def stuck(new_cluster: NewCluster) -> Cluster:
     rng = random.Random(1)
     with cluster[1].client() as client:
         for place in range(RUNS):
-            run = rng.randbytes(RUN_BYTES // 2) + bytes(RUN_BYTES // 2)
+            run = rng.randbytes(3 * RUN_BYTES // 4) + bytes(RUN_BYTES // 4)
             client.write(place * RUN_BYTES, run)
     wait_until(lambda: cluster[2].foreign_pages() > 100, "node 2 keeps pages")
     return cluster
