@@ -1,5 +1,6 @@
 """`ramsterctl doctor`: is this machine fit for a node, and for swap on it."""
 
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -150,7 +151,7 @@ def look_around(facts: Facts, control: Path | None) -> Surroundings:
 
 def broken_config(which: Which, error: ConfigError) -> Finding:
     """Return the only finding of a node whose files are wrong: nothing else can be judged then."""
-    fix = f"correct it, then: ramsterd check-config --config {which.file}"
+    fix = f"correct it, then: ramsterd check-config --config {shlex.quote(str(which.file))}"
     if not (which.is_named or which.is_told) and error.found == NO_FILE:
         fix = "ramsterctl doctor --config FILE, with the file of this node"
     key = f" ({error.key})" if error.key else ""

@@ -1,6 +1,7 @@
 """`ramsterctl log-level`: what each subsystem logs, and how that changes for a while."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -55,7 +56,8 @@ def log_level_command(ask: Ask, ask_each: AskEach) -> click.Command:
         elif level is not None:
             result = ask(target, "log-level-set", subsystem=subsystem, level=level, seconds=seconds)
         elif subsystem is None and seconds is None:
-            show_answers(ask, ask_each, target, output, "log-level", text_of_all)
+            text_of = partial(text_of_all, node=target.node)
+            show_answers(ask, ask_each, target, output, "log-level", text_of)
             return
         else:
             raise click.UsageError(
@@ -81,14 +83,16 @@ LEVEL_COLUMNS: Final = (
 )
 
 
-def text_of_all(results: Sequence[Any], nodes: Sequence[str]) -> str:
-    """Return the same, with what to type for another level."""
-    command = "ramsterctl --node NAME log-level" if nodes else "ramsterctl log-level"
+def text_of_all(results: Sequence[Any], nodes: Sequence[str], *, node: str = "") -> str:
+    """Return the same, with what to type for another level, at the node that was asked."""
+    at = f" --node {node or 'NAME'}" if node or nodes else ""
     *others, last = [each.value for each in LogLevel]
-    levels = f"{', '.join(others)} or {last}"
-    lines = [f"type: {command} net debug --for 10m, to change one: {levels}"]
+    lines = [
+        f"to change a level ({', '.join(others)} or {last}) for ten minutes",
+        f"type: ramsterctl log-level net debug --for 10m{at}",
+    ]
     if any(each["is_changed"] for of in results for each in of.values()):
-        lines.append(f"type: {command} --reset, to end all changes")
+        lines += ["to end all changes", f"type: ramsterctl log-level --reset{at}"]
     return "\n".join([text_of_levels(results, nodes), *lines])
 
 

@@ -9,8 +9,7 @@ from ramsterd.host.validity import Validity, format_span, judge_validity
 
 _RENEW: Final = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
 _MAKE_ROOM: Final = (
-    "make room there: bytes, inodes (df -i), or a quota (quota -s -u USER);"
-    " if df does not answer, repair the disk"
+    "make room there: bytes, or inodes (df -i); if df does not answer, repair the disk"
 )
 _AGAIN: Final = "ramsterd tries again each second"
 _REMOVE_THE_CAUSE: Final = (

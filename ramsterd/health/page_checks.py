@@ -64,7 +64,7 @@ def pages_at_risk(facts: Facts, past: Past) -> Finding | None:
     if pages.risk_seconds_left is not None:
         details.append(f"they are copied again in about {pages.risk_seconds_left:,.0f} s")
         command = "ramsterctl status"
-    elif missing := away or [peer for peer in facts.peers if not peer.is_linked]:
+    elif missing := away or _away_with_room(facts):
         details.append("they wait for more nodes with room")
         command = start_again([peer.name for peer in missing])
     else:
@@ -76,6 +76,12 @@ def pages_at_risk(facts: Facts, past: Past) -> Finding | None:
         details=tuple(details),
         command=command,
     )
+
+
+def _away_with_room(facts: Facts) -> list[PeerFacts]:
+    """Return the nodes without a link that would take pages."""
+    kept_out = {each.name for each in facts.kept_out}
+    return [peer for peer in facts.peers if not peer.is_linked and peer.name not in kept_out]
 
 
 def _room_elsewhere(facts: Facts) -> str:

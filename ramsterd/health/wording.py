@@ -1,5 +1,6 @@
 """How findings name nodes and say what to type.  Pure."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -43,7 +44,7 @@ def start_again(nodes: Sequence[str]) -> str:
 def ask_doctor(file: str, options: str = "") -> str:
     """Return how to have a machine checked, given the file of its daemon."""
     # The usual one is found without its name.
-    name = "" if file == DAEMON_FILE else f"--config {file}"
+    name = "" if file == DAEMON_FILE else f"--config {shlex.quote(file)}"
     return " ".join(filter(None, ("ramsterctl doctor", options, name)))
 
 

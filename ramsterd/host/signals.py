@@ -32,11 +32,13 @@ _held: list[int] = []
 
 def hold_signals() -> None:
     """Keep SIGHUP for later, and let no useless signal end the process.  Only in the main thread."""
+    for number in USELESS:
+        signal.signal(number, do_nothing)
+    # Last, so that who sees it blocked knows that no other signal ends the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # After the event loop's own handler has gone again, in the last moments: nothing is left to
     # reload then.
-    for number in (signal.SIGHUP, *USELESS):
-        signal.signal(number, do_nothing)
+    signal.signal(signal.SIGHUP, do_nothing)
 
 
 def release_hangup() -> None:

@@ -69,9 +69,10 @@ class _Asked:
     is_waiting: bool = False
     asked_at: float = float("-inf")
 
-    def on_answer(self, holdings: Holdings, now: float) -> None:
-        """It says how it stands."""
-        self.said, self.said_at, self.is_waiting = holdings, now, False
+    def on_said(self, holdings: Holdings, now: float) -> None:
+        """It says how it stands; what it was not asked for is no answer to what is under way."""
+        self.said, self.said_at = holdings, now
+        self.is_waiting &= holdings.is_unasked
 
 
 class Inquiries:
@@ -226,9 +227,9 @@ class Inquiries:
             return
         drain, plan, now = self._drains.get(source), self._plans.get(source), trio.current_time()
         if drain is not None and (drain.is_waiting or not is_answer):
-            drain.on_answer(holdings, now)
+            drain.on_said(holdings, now)
         if plan is not None and plan.is_waiting and is_answer:
-            plan.on_answer(holdings, now)
+            plan.on_said(holdings, now)
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nobody waits for its answer any more."""

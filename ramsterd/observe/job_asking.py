@@ -49,7 +49,8 @@ class DrainAsking:
                 seconds = WATCHED_ASK_SECONDS
             elif is_unknown or now.node in {node, job.by}:
                 seconds = ASK_SECONDS
-            elif job.state is JobState.OVERDUE:
+            elif job.state is JobState.OVERDUE or job.as_of_seconds > OVERDUE_ASK_SECONDS:
+                # A node whose drain is over tells nobody any more, and its last word may be lost.
                 seconds = OVERDUE_ASK_SECONDS
             else:
                 continue

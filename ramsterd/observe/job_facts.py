@@ -24,7 +24,11 @@ AWAY: Final = "pages of other nodes"
 # What a job waits for, and what to type; more may follow.
 NO_ROOM: Final = (
     "room: no other node has room (see `ramsterctl nodes`). Type `ramsterctl memory set --budget SIZE`"
-    " on one"
+    " on another node"
+)
+NO_ROOM_ANYWHERE: Final = (
+    "room: neither this node nor another one has room (see `ramsterctl nodes`). Type `ramsterctl"
+    " memory set --budget SIZE` on this node or on another one"
 )
 
 
@@ -160,11 +164,24 @@ def _rebuild(node: str, engine: EngineStatistics) -> Work:
 
 def _room_for_copies(engine: EngineStatistics) -> str:
     """Return what pages at risk wait for, and what to type: nodes that are away, or room at those that are there."""
-    away = [row.config.name for row in engine.nodes.nodes if not row.is_local and not row.is_linked]
-    if not away:
-        return f"{NO_ROOM}, or add a node"
-    what = f"nodes with room: {named(away)} {have(len(away))} no link to this node"
-    return f"{what}. Type {start_again(away)}"
+    peers = [row for row in engine.nodes.nodes if not row.is_local]
+    # Nobody gives them pages, whether or not they are there.
+    kept_out = [row for row in peers if row.config.cordoned or row.config.draining]
+    taking = [row for row in peers if row not in kept_out]
+    away = [row for row in taking if not row.is_linked]
+    down = [row.config.name for row in away if row.state in ENDED_STATES]
+    if down:
+        what = f"nodes with room: {named(down)} {have(len(down))} no link to this node"
+        return f"{what}. Type {start_again(down)}"
+    if away:
+        names = [row.config.name for row in away]
+        what = f"nodes with room: {named(names)} {have(len(names))} no link to this node"
+        return f"{what} (see `ramsterctl nodes`)"
+    if kept_out and len(taking) < (engine.store.copies_wanted or engine.default_copies):
+        name = kept_out[0].config.name
+        what = f"more nodes that take pages: {name} is {'draining' if kept_out[0].config.draining else 'cordoned'}"
+        return f"{what}. Type `ramsterctl node uncordon {name}`, or add a node"
+    return f"{NO_ROOM}, or add a node"
 
 
 def _recall_away(node: str, engine: EngineStatistics, *, is_draining: bool) -> Work:
@@ -177,7 +194,7 @@ def _recall_away(node: str, engine: EngineStatistics, *, is_draining: bool) -> W
         what=f"pages of other nodes at node {node}",
         is_active=recall.is_active and not is_draining,
         left=0 if is_draining else recall.recall_pages,
-        stall_reason=f"{NO_ROOM}, or here",
+        stall_reason=f"{NO_ROOM}, or on this node",
     )
 
 
@@ -192,7 +209,7 @@ def _recall_home(node: str, engine: EngineStatistics, names: dict[NodeId, str]) 
         is_active=recall.recall_pages > 0 or recall.pages_in_flight > 0,
         left=recall.recall_pages,
         done_total=recall.recalled_pages_total,
-        stall_reason=f"{NO_ROOM}, or here",
+        stall_reason=NO_ROOM_ANYWHERE,
     )
 
 

@@ -149,7 +149,7 @@ def _copies(engine: EngineStatistics) -> Iterator[Metric]:
         one(engine.rebuild.is_counting),
     )  # fmt: skip
     yield gauge(
-        "rebuild_waiting_for_room", "Whether pages at risk stay so because no node has room for one more copy.", [],
+        "rebuild_waiting_for_room", "Whether pages at risk stay so because no further node can take a copy.", [],
         one(engine.rebuild.is_waiting_for_room),
     )  # fmt: skip
     yield counter(

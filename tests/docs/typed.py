@@ -26,6 +26,8 @@ class Typed:
     says: str
     # What it ends with; several where the machine decides, as it does of its own health.
     status: int | tuple[int, ...] = 0
+    # What must not be printed; empty: nothing is wrong.
+    says_not: str = ""
     # The node on whose machine it is typed, and the folder, below that of the cluster.
     at: str = ALPHA
     folder: str = "."
@@ -47,6 +49,7 @@ class Typed:
         )
         assert done.status in expected, told
         assert self.says in done.said, told
+        assert not self.says_not or self.says_not not in done.said, told
 
     def _words(self, rack: Rack) -> list[str]:
         values = {**VALUES, **self.names}

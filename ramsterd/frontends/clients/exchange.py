@@ -284,7 +284,9 @@ class Exchange(Generic[EndT]):
     async def receive(self) -> Ended[EndT] | None:
         """Receive and serve until the client says goodbye; return why, if it did not."""
         with self._receiving:
-            return await self._receive()
+            # Stopped before it began, it is at an edge with all that its client has said.
+            if not self._receiving.cancel_called:
+                return await self._receive()
         return await self._come_to_edge()
 
     async def _come_to_edge(self) -> Ended[EndT] | None:

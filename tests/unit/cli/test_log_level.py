@@ -39,8 +39,10 @@ def test_it_shows_every_level_and_how_long_it_lasts() -> None:
         "nbd        debug  info        for 10m more",
         "net        info   info",
         "tmem       error  info        until a restart",
-        "type: ramsterctl log-level net debug --for 10m, to change one: debug, info, warning or error",
-        "type: ramsterctl log-level --reset, to end all changes",
+        "to change a level (debug, info, warning or error) for ten minutes",
+        "type: ramsterctl log-level net debug --for 10m",
+        "to end all changes",
+        "type: ramsterctl log-level --reset",
     ]
     assert daemon.asked == [("log-level", {})]
     assert json.loads(run(daemon, "-o", "json").output) == LEVELS
@@ -52,8 +54,15 @@ def test_of_all_members_the_line_to_type_names_one() -> None:
         "NODE  SUBSYSTEM  LEVEL  CONFIGURED  CHANGED",
         "n1    net        info   info",
         "n2    net        info   info",
-        "type: ramsterctl --node NAME log-level net debug --for 10m, to change one: debug, info, warning or error",
+        "to change a level (debug, info, warning or error) for ten minutes",
+        "type: ramsterctl log-level net debug --for 10m --node NAME",
     ]
+
+
+def test_of_another_node_the_lines_to_type_are_for_that_one() -> None:
+    lines = text_of_all([LEVELS], (), node="beta").splitlines()
+    assert "type: ramsterctl log-level net debug --for 10m --node beta" in lines
+    assert lines[-1] == "type: ramsterctl log-level --reset --node beta"
 
 
 def test_after_a_change_the_levels_alone_are_shown() -> None:

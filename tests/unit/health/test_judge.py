@@ -340,8 +340,7 @@ CASES: Final = [
         with_files(state_problem="no space left on device"), Past(),
         Code.UNWRITTEN, Severity.ERR, "first writes to blank exports are refused",
         ("no space left on device",
-         ("make room there: bytes, inodes (df -i), or a quota (quota -s -u USER); if df does not answer,"
-         " repair the disk"),
+         "make room there: bytes, or inodes (df -i); if df does not answer, repair the disk",
          "ramsterd tries again each second"),
         "df /var/lib/ramster",
         id="a state file that can't be written",
@@ -358,8 +357,7 @@ CASES: Final = [
         with_files(members_unwritable="no space left on device"), Past(),
         Code.UNWRITTEN, Severity.WARN, "the next change of the members",
         ("no space left on device",
-         ("make room there: bytes, inodes (df -i), or a quota (quota -s -u USER); if df does not answer,"
-         " repair the disk")),
+         "make room there: bytes, or inodes (df -i); if df does not answer, repair the disk"),
         "df /etc/ramster/cluster.toml",
         id="a full disk under the cluster file",
     ),

@@ -316,6 +316,16 @@ async def test_what_a_node_that_drains_says_unasked_counts(
     assert asking.inquiries.drains_said() == {}
 
 
+async def test_an_answer_that_comes_behind_what_was_told_unasked_counts(asking: Asking) -> None:
+    asking.inquiries.on_members(draining(OTHER))
+    asking.inquiries.ask_drained(OTHER)
+    unasked = Holdings(OTHER, 3, 2, 9, pages_here_max=30, is_unasked=True)
+    asking.inquiries.on_holdings(OTHER, unasked)
+    assert asking.inquiries.drains_said()[OTHER].pages_foreign == 9
+    asking.inquiries.on_holdings(OTHER, Holdings(OTHER, 3, 2, 0, pages_here_max=30))
+    assert asking.inquiries.drains_said()[OTHER].pages_foreign == 0
+
+
 async def test_what_a_node_says_unasked_answers_no_question(asking: Asking) -> None:
     """It may have been counted before the question."""
     unasked = Holdings(OTHER, 3, 2, 9, pages_here_max=30, is_unasked=True)

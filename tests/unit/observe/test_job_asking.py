@@ -60,6 +60,14 @@ def test_after_the_deadline_all_ask_once_in_a_while() -> None:
     assert times == [0, OVERDUE_ASK_SECONDS]
 
 
+def test_what_a_node_said_long_ago_is_asked_for_once_in_a_while() -> None:
+    """One whose drain is over tells nobody any more, and this node may have missed its last word."""
+    old = seen(as_of_seconds=OVERDUE_ASK_SECONDS + 1)
+    times = asked(DrainAsking(), old, 0, ASK_SECONDS, OVERDUE_ASK_SECONDS)
+    assert times == [0, OVERDUE_ASK_SECONDS]
+    assert asked(DrainAsking(), seen(as_of_seconds=OVERDUE_ASK_SECONDS - 1), 0) == []
+
+
 def test_one_that_has_ended_is_not_asked_about() -> None:
     table = JobTable()
     table.look([drain(0, node=NAME)], now=0.0)

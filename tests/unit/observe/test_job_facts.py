@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from nodemanager.states import NodeState
 from ramsterd.jobs.work import JobKind, JobState, Work
 from ramsterd.membership.inquiries import DrainSaid
@@ -142,17 +144,47 @@ def test_a_rebuild_that_waits_for_room_says_so_and_what_to_type() -> None:
     rebuild = replace(now.rebuild, is_waiting_for_room=True)
     [row] = now.nodes.nodes
     for is_linked in (True, False):
-        rows = (replace(row, is_linked=is_linked),)
+        config = replace(row.config, cordoned=False, draining=False)
+        rows = (replace(row, config=config, is_linked=is_linked, state=NodeState.DOWN),)
         found = replace(now, rebuild=rebuild, nodes=replace(now.nodes, nodes=rows))
         [work] = works(found, JobKind.REBUILD)
         assert work.waits_for == work.stall_reason
         assert work.waits_for == (
             "room: no other node has room (see `ramsterctl nodes`). Type `ramsterctl memory set"
-            " --budget SIZE` on one, or add a node"
+            " --budget SIZE` on another node, or add a node"
             if is_linked
             else f"nodes with room: {NAME} has no link to this node."
             f" Type on node {NAME}: systemctl start ramsterd"
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_linked", "state", "expected"),
+    [
+        (
+            {"cordoned": True, "draining": True}, True, NodeState.UP,
+            f"more nodes that take pages: {NAME} is draining. Type `ramsterctl node uncordon {NAME}`, or add a node",
+        ),
+        (
+            {"cordoned": True, "draining": False}, False, NodeState.DOWN,
+            f"more nodes that take pages: {NAME} is cordoned. Type `ramsterctl node uncordon {NAME}`, or add a node",
+        ),
+        (
+            {"cordoned": False, "draining": False}, False, NodeState.UP,
+            f"nodes with room: {NAME} has no link to this node (see `ramsterctl nodes`)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_rebuild_waits_for_no_node_that_takes_no_pages(
+    changes: dict[str, bool], is_linked: bool, state: NodeState, expected: str
+) -> None:
+    now = engine()
+    [row] = now.nodes.nodes
+    row = replace(row, config=replace(row.config, **changes), is_linked=is_linked, state=state)  # type: ignore[arg-type]
+    rebuild = replace(now.rebuild, is_waiting_for_room=True)
+    found = replace(now, rebuild=rebuild, nodes=replace(now.nodes, nodes=(row,)))
+    [work] = works(found, JobKind.REBUILD)
+    assert work.waits_for == expected
 
 
 def verified(*, corrupt: int = 0, problem: str = "", is_cancelled: bool = False) -> list[Work]:
