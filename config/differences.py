@@ -47,7 +47,7 @@ APPLIED: Final = frozenset(
 )  # fmt: skip
 NEEDS_RESTART: Final = frozenset(
     {
-        "node", "cluster", "tls", "state_dir",
+        "node", "cluster", "tls", "state_dir", "poll_microseconds_max",
         # `ramsterctl memory set` changes the budget meanwhile.
         "memory.budget", "memory.budget_max", "memory.pages_max", "memory.keep", "memory.lock",
         # Timers and windows stand in many requests that are under way.

@@ -27,6 +27,8 @@ TABLES_BYTES_MIN: Final = 1024 * 1024
 TABLES_BYTES_DEFAULT_MIN: Final = 64 * 1024 * 1024
 EXPORT_BYTES_MAX: Final = 1 << 46
 EXPORTS_MAX: Final = 64
+# To be woken costs a twentieth of it: nobody gains by looking for longer.
+POLL_MICROSECONDS_MAX: Final = 1000
 NODES_MAX: Final = 512
 # How often members may change: 48 bits outlast any cluster, and fit every integer on the way.
 MEMBERSHIP_VERSION_MAX: Final = (1 << 48) - 1

@@ -43,6 +43,7 @@ from ramsterd.host.collector import calm_collector
 from ramsterd.host.daemon_protection import NO_PROTECTION, Protection
 from ramsterd.host.logs.log import Log
 from ramsterd.host.loop_clock import monotonic_nanoseconds, watch_pauses, world_time
+from ramsterd.host.poller import Poller
 from ramsterd.host.sd_notify import Notifier
 from ramsterd.host.signals import release_hangup
 from ramsterd.host.threads import run_in_thread
@@ -189,6 +190,7 @@ class Daemon:
         self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics, wall_clock)
         self._peers.members.inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
+        self._poller = Poller(daemon.poll_microseconds_max)
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
         self._sources = self._statistics_sources()
@@ -217,6 +219,7 @@ class Daemon:
             observers=self._observers,
             descriptors=self._descriptors,
             loop=self._loop_watch,
+            poller=self._poller,
             control=self._control,
             metrics=self._metrics,
         )
@@ -260,6 +263,8 @@ class Daemon:
             for observer, observe in self._observing().items():
                 services.start_soon(self._observers.run, observer, observe)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
+            # Rounds of the loop are measured by now, so they end before it polls.
+            services.start_soon(self._poller.run)
             for worker in (self._store, self._reloader, self._restarter, self._bench):
                 services.start_soon(worker.run)
             if self._certificate is None and self._cluster.insecure_plaintext:

@@ -93,6 +93,22 @@ def _loop(now: DaemonStatistics) -> Iterator[Metric]:
         "loop_stall_longest_seconds", "Duration of the longest round of the event loop.", [],
         one(loop.longest_seconds),
     )  # fmt: skip
+    polling = now.polling
+    yield counter(
+        "polls", "Waits of the event loop that began with polling, by outcome. Hit: it heard of"
+        " something before it slept.", ["outcome"],
+        by({"hit": polling.hit_polls_total, "missed": polling.missed_polls_total}),
+    )  # fmt: skip
+    yield counter(
+        "polled_seconds", "Total time that the event loop polled.", [],
+        one(polling.polled_seconds_total),
+    )  # fmt: skip
+    yield gauge(
+        "poll_window_seconds",
+        "How long the event loop polls before it sleeps, at the moment (at most"
+        " poll_microseconds_max).", [],
+        one(polling.poll_window_seconds),
+    )  # fmt: skip
 
 
 def _log(now: DaemonStatistics) -> Iterator[Metric]:

@@ -18,6 +18,7 @@ from ramsterd.host.certificate import CertificateKeeper
 from ramsterd.host.daemon_protection import ProtectionStatistics
 from ramsterd.host.logs.log import Log
 from ramsterd.host.loop_clock import pause_statistics
+from ramsterd.host.poller import PollStatistics
 from ramsterd.kept.memory import MemoryStatistics
 from ramsterd.observe.loop_watch import LoopStatistics
 from ramsterd.observe.observers import ObserverStatistics
@@ -65,6 +66,7 @@ class StatisticsSources:
     observers: Source[ObserverStatistics]
     descriptors: Descriptors
     loop: Source[LoopStatistics]
+    poller: Source[PollStatistics]
     # None where there is no such endpoint.
     control: Source[EndpointStatistics] | None
     metrics: Source[MetricsStatistics] | None
@@ -110,6 +112,7 @@ class StatisticsSources:
             peer_reports=self.comparing.reports(),
             descriptors=statistics_of(self.descriptors),
             loop_stall=self.loop.statistics(),
+            polling=self.poller.statistics(),
             control=None if self.control is None else self.control.statistics(),
             metrics=None if self.metrics is None else self.metrics.statistics(),
         )

@@ -26,6 +26,7 @@ from ramsterd.host.daemon_protection import ProtectionStatistics
 from ramsterd.host.events.recorder import EventStatistics
 from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
+from ramsterd.host.poller import PollStatistics
 from ramsterd.jobs.table import JobsStatistics
 from ramsterd.kept.memory import MemoryStatistics
 from ramsterd.membership.addresses import AddressStatistics
@@ -140,6 +141,8 @@ class DaemonStatistics:
     certificate_expiry_seconds: float | None = None
     descriptors: DescriptorStatistics
     loop_stall: LoopStatistics
+    # What the loop spares by looking at its sockets for a while before it sleeps.
+    polling: PollStatistics
     # None where there is no such endpoint.
     control: EndpointStatistics | None = None
     metrics: MetricsStatistics | None = None

@@ -25,6 +25,7 @@ from ramsterd.host.events.recorder import EventStatistics
 from ramsterd.host.events.ring import Severity
 from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
+from ramsterd.host.poller import PollStatistics
 from ramsterd.membership.members import MembersStatistics
 from ramsterd.observe.exposition import Exposition
 from ramsterd.observe.loop_watch import BUCKETS, LoopStatistics
@@ -111,6 +112,12 @@ def statistics(node: SimNode) -> DaemonStatistics:
             seconds_total=9.5,
             longest_seconds=9.0,
             longest_name="flush",
+        ),
+        polling=PollStatistics(
+            hit_polls_total=3,
+            missed_polls_total=1,
+            polled_seconds_total=0.5,
+            poll_window_seconds=1e-4,
         ),
         control=ENDPOINT,
         metrics=MetricsStatistics(endpoint=ENDPOINT, answers_total={"200": 7}),

@@ -1,0 +1,107 @@
+"""A real loop that polls: what comes within the window is heard without a sleep, and nothing of it is taken."""
+
+import socket
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+import trio
+import trio.testing
+
+from ramsterd.host.poll_window import FIRST_NANOSECONDS
+from ramsterd.host.poller import Poller
+
+FAR = 10.0
+
+
+class Steps:
+    """A clock that goes on by a step with each look at it; something may happen at one of them."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.looks = count(1)
+        self.events: dict[int, Callable[[], object]] = {}
+
+    def __call__(self) -> int:
+        look = next(self.looks)
+        self.events.pop(look, lambda: None)()
+        return look * self.step
+
+
+async def polling(poller: Poller, nursery: trio.Nursery) -> None:
+    """Have the poller poll for this loop."""
+    nursery.start_soon(poller.run)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_what_comes_while_it_polls_is_a_hit_and_is_received() -> None:
+    clock = Steps(FIRST_NANOSECONDS // 8)
+    poller = Poller(1000, cores=2, clock=clock)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    async with trio.open_nursery() as nursery:
+        await polling(poller, nursery)
+        poller._window.nanoseconds = FIRST_NANOSECONDS
+        before = poller.statistics()
+        # At a look of the wait that comes next.
+        clock.events[next(clock.looks) + 4] = lambda: theirs.send(b"2")
+        with trio.fail_after(FAR):
+            await trio.lowlevel.wait_readable(ours)
+        assert ours.recv(9) == b"2"
+        found = poller.statistics()
+        assert found.hit_polls_total == before.hit_polls_total + 1
+        assert found.missed_polls_total == before.missed_polls_total
+        assert found.polled_seconds_total > before.polled_seconds_total
+        nursery.cancel_scope.cancel()
+    ours.close()
+    theirs.close()
+
+
+async def test_what_does_not_come_is_a_miss_and_the_loop_sleeps() -> None:
+    poller = Poller(1000, cores=2, clock=Steps(FIRST_NANOSECONDS // 8))
+    async with trio.open_nursery() as nursery:
+        await polling(poller, nursery)
+        poller._window.nanoseconds = FIRST_NANOSECONDS
+        before = poller.statistics()
+        await trio.sleep(0.05)
+        found = poller.statistics()
+        assert found.hit_polls_total == before.hit_polls_total
+        assert found.missed_polls_total > before.missed_polls_total
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("microseconds_max", "cores"), [(0, 8), (1000, 1)])
+async def test_without_a_window_or_another_core_it_never_polls(
+    microseconds_max: int, cores: int
+) -> None:
+    poller = Poller(microseconds_max, cores=cores)
+    async with trio.open_nursery() as nursery:
+        await polling(poller, nursery)
+        poller._window.nanoseconds = FIRST_NANOSECONDS
+        for _ in range(5):
+            await trio.sleep(1e-3)
+        found = poller.statistics()
+        assert (found.hit_polls_total, found.missed_polls_total) == (0, 0)
+        nursery.cancel_scope.cancel()
+
+
+def test_a_deadline_that_is_near_is_no_reason_to_poll() -> None:
+    poller = Poller(1000, cores=2)
+    poller._look = lambda _: pytest.fail("looked")
+    poller._window.nanoseconds = 900_000
+    poller.before_io_wait(0.0009)
+    poller.after_io_wait(0.0009)
+    assert poller.statistics().missed_polls_total == 0
+
+
+async def test_a_trio_that_can_not_be_polled_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    poller = Poller(100, cores=2)
+    monkeypatch.setattr("ramsterd.host.poller.epoll_of_this_loop", lambda: None)
+    async with trio.open_nursery() as nursery:
+        await polling(poller, nursery)
+        assert "can't be polled: poll_microseconds_max has no effect" in caplog.text
+        await trio.sleep(1e-3)
+        assert poller.statistics().missed_polls_total == 0
+        nursery.cancel_scope.cancel()
