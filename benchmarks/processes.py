@@ -91,7 +91,8 @@ class Node:
     address: str = "127.0.0.1"
     # Put before the command, such as `ip netns exec NAME`.
     prefix: tuple[str, ...] = ()
-    # Lines for the sections [memory] and [remote], and for its [[export]].
+    # Lines at the top, for the sections [memory] and [remote], and for its [[export]].
+    top: str = ""
     memory: str = ""
     remote: str = ""
     export: str = ""
@@ -170,6 +171,7 @@ def _daemon_toml(node: Node) -> str:
     export = f'[[export]]\nname = "{EXPORT}"\nsize = {node.export_bytes}\n{node.export}\n'
     return (
         f'node = "n{node.number}"\ncluster = "cluster.toml"\nstate_dir = "state{node.number}"\n'
+        f"{node.top}\n"
         f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n[remote]\n{node.remote}\n"
         f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
         f'[tmem]\nsocket = "tmem{node.number}"\n'
