@@ -134,7 +134,7 @@ class Rebuilder:
         room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
         asked: set[int] = set()
-        lacks_room, fetched_pages = False, 0
+        lacks_room, is_held_back, fetched_pages = False, False, 0
         for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
             row = self._rows.popleft()
             self._is_noted[row] = 0
@@ -145,10 +145,11 @@ class Rebuilder:
             leaf = self._store.versions.leaf_of(row)
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
-            may_leave_again = self._gains_copy(row, takers)
-            if not may_leave_again:
+            if not self._gains_copy(row, takers):  # it could not leave again
                 lacks_room = lacks_room or self._surroundings.reachable_holders(row) > 0
-            if may_leave_again and self._page_rate.pages and self._leaf_fetch.may_fetch:
+            elif not (self._page_rate.pages and self._leaf_fetch.may_fetch):
+                is_held_back = True
+            else:
                 asked.add(leaf)
                 fetched = self._leaf_fetch.fetch_leaf(
                     leaf, self._is_to_fetch, now, bytes_max=room_bytes
@@ -159,7 +160,8 @@ class Rebuilder:
                 if fetched.is_cut:
                     lacks_room = True
                     self._surroundings.make_room()
-        self._lacks_room = lacks_room and not fetched_pages
+        # What only its rate or what is under way holds back goes on without anybody's room.
+        self._lacks_room = lacks_room and not (fetched_pages or is_held_back)
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours; what it brought is ours alone from now on."""

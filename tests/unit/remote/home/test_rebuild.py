@@ -440,6 +440,16 @@ def test_what_waits_for_its_holder_or_its_turn_does_not_wait_for_room() -> None:
     assert not owner.is_waiting_for_room(), "there is nobody to copy from"
 
 
+def test_pages_that_only_the_rate_holds_back_do_not_wait_for_room() -> None:
+    owner = Rebuilding()
+    owner.placeable = 1
+    owner.note(owner.put_and_send(OTHER))
+    owner.put_at_risk()  # has its copy where there is room
+    owner.tick(0.0)
+    assert owner.asked() == 0
+    assert not owner.is_waiting_for_room()
+
+
 def test_a_second_tick_at_the_same_time_allows_nothing() -> None:
     owner = Rebuilding()
     owner.put_at_risk()
