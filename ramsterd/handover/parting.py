@@ -10,6 +10,7 @@ from ramsterd.handover.document import (
     DOCUMENT_BYTES_MAX,
     ConnectionRecord,
     Document,
+    FrontEnd,
     ListenerRecord,
     encode,
     record_bytes,
@@ -29,6 +30,8 @@ class Parting:
         self._paused_at_nanoseconds = paused_at_nanoseconds
         self._listeners: list[tuple[ListenerRecord, int]] = []
         self._connections: list[tuple[ConnectionRecord, int]] = []
+        # Last: they give their places to the others.
+        self._handshakes: list[tuple[ConnectionRecord, int]] = []
         self._bytes = _OTHER_BYTES_MAX
         # Connections that could not be brought to an edge, or for which there is no room.
         self.dropped = 0
@@ -36,21 +39,36 @@ class Parting:
     @property
     def connections(self) -> int:
         """How many connections go on."""
-        return len(self._connections)
+        return len(self._connections) + len(self._handshakes)
 
     def add_listener(self, record: ListenerRecord, descriptor: int) -> None:
         """Leave a listening socket."""
         self._listeners.append((record, descriptor))
 
     def add_connection(self, record: ConnectionRecord, descriptor: int) -> None:
-        """Leave a connection, or shut it down: there are too many."""
-        self._bytes += record_bytes(record)
-        if len(self._connections) < CONNECTIONS_MAX and self._bytes <= DOCUMENT_BYTES_MAX:
-            self._connections.append((record, descriptor))
+        """Leave a connection, or shut it down: there are too many.
+
+        Clients in a handshake have nothing to lose yet, and may never say anything: they keep no
+        other one out.
+        """
+        is_handshake = record.front_end is FrontEnd.NBD_HANDSHAKE
+        while not self._has_room(record) and self._handshakes and not is_handshake:
+            given_up, its_descriptor = self._handshakes.pop()
+            self._bytes -= record_bytes(given_up)
+            self._shut_down(its_descriptor)
+        if self._has_room(record):
+            self._bytes += record_bytes(record)
+            (self._handshakes if is_handshake else self._connections).append((record, descriptor))
         else:
-            self._bytes -= record_bytes(record)
-            shut_down(descriptor)
-            self.on_dropped()
+            self._shut_down(descriptor)
+
+    def _has_room(self, record: ConnectionRecord) -> bool:
+        has_bytes = self._bytes + record_bytes(record) <= DOCUMENT_BYTES_MAX
+        return has_bytes and self.connections < CONNECTIONS_MAX
+
+    def _shut_down(self, descriptor: int) -> None:
+        shut_down(descriptor)
+        self.on_dropped()
 
     def on_dropped(self) -> None:
         """A connection ends."""
@@ -67,6 +85,7 @@ class Parting:
         Raises:
             OSError: There is no descriptor, or no memory, for the document.
         """
+        connections = [*self._connections, *self._handshakes]
         data = encode(
             Document(
                 memory_id=self._memory_id,
@@ -74,14 +93,14 @@ class Parting:
                 paused_at_nanoseconds=self._paused_at_nanoseconds,
                 is_stored=is_stored,
                 listeners=tuple(record for record, _ in self._listeners),
-                connections=tuple(record for record, _ in self._connections),
+                connections=tuple(record for record, _ in connections),
             )
         )
         document = os.memfd_create(DOCUMENT_NAME, os.MFD_CLOEXEC)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(document, rest) :]
-        sockets = [descriptor for _, descriptor in (*self._listeners, *self._connections)]
+        sockets = [descriptor for _, descriptor in (*self._listeners, *connections)]
         named = [(socket_name(number), each) for number, each in enumerate(sockets)]
         return [(DOCUMENT_NAME, document), *named]
 

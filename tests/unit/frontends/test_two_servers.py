@@ -326,6 +326,37 @@ async def test_connections_over_the_limit_are_closed(
             assert await clients[2].receive_rest() == b""
 
 
+async def test_clients_in_a_handshake_keep_no_other_client_out(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partings, "CONNECTIONS_MAX", 3)
+    with trio.fail_after(20):
+        async with node.run():
+            silent = [Client(await node.dial(node.nbd_path), node.pager) for _ in range(3)]
+            for each in silent:
+                await each.greet()
+            disk = await node.join()
+            program = await node.dial(node.tmem_path)
+            await program.send_all(encode_frame(TmemType.HELLO, 1, hello("program")))
+            assert await program.receive_some()
+        assert node.parting is not None
+        assert (node.parting.connections, node.parting.dropped) == (3, 2)
+        async with node.run():
+            assert await disk.is_usable()
+            await program.send_all(encode_frame(TmemType.STATUS, 2))
+            assert await program.receive_some()
+            kept = [each for each in silent if await goes_on(each)]
+            assert len(kept) == 1
+
+
+async def goes_on(client: Client) -> bool:
+    """Whether a client in its handshake gets its disk; else the connection is over."""
+    try:
+        return (await client.option(Option.GO, named("disk")))[-1] == (OptionReply.ACK, b"")
+    except (AssertionError, trio.BrokenResourceError):
+        return False
+
+
 async def test_a_listening_socket_at_another_path_now_is_closed_and_its_file_is_gone(
     node: Node, tmp_path: Path
 ) -> None:
