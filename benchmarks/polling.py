@@ -3,8 +3,8 @@
     python -m benchmarks.polling [--rounds 5] [--quick]
 
 Of each window there are two nodes, of which the first has nearly all of its pages at the second, and one that has all
-pages itself.  Latency is measured with servers and client on cores of their own, throughput anywhere.  With all
-servers on one core nothing can come while one of them polls: there polling must cost little.
+pages itself.  Latency is measured with all servers on one core and the client on another, and like throughput
+anywhere.  A fetch by daemons of one core can't come while one of them polls: there polling must cost little.
 """
 
 import time

@@ -57,10 +57,14 @@ class Poller(trio.abc.Instrument):
         self._hit_polls_total = self._missed_polls_total = self._polled_nanoseconds_total = 0
 
     async def run(self) -> None:
-        """Poll for the loop that this runs in, until cancelled."""
-        if self._is_on and self._find_epoll():
-            trio.lowlevel.add_instrument(self)
-        await trio.sleep_forever()
+        """Poll for the loop that this runs in, until cancelled; return at once if that is not to be."""
+        if not (self._is_on and self._find_epoll()):
+            return
+        trio.lowlevel.add_instrument(self)
+        try:
+            await trio.sleep_forever()
+        finally:
+            trio.lowlevel.remove_instrument(self)
 
     def _find_epoll(self) -> bool:
         if (epoll := epoll_of_this_loop()) is None:
@@ -86,8 +90,9 @@ class Poller(trio.abc.Instrument):
         if 0 < window < timeout * 1e9:
             self._poll(self._look, self._began_at + window)
 
-    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002
+    def after_io_wait(self, timeout: float) -> None:
         """See `trio.abc.Instrument`."""
+        del timeout
         if self._began_at:
             self._window.on_waited(self._clock() - self._began_at)
 
@@ -113,8 +118,8 @@ class Poller(trio.abc.Instrument):
 def epoll_of_this_loop() -> select.epoll | None:
     """Return what trio waits with; None: another release calls it otherwise, for it has no public name."""
     try:
-        runner = trio._core._run.GLOBAL_RUN_CONTEXT.runner  # noqa: SLF001
-        epoll = runner.io_manager._epoll  # noqa: SLF001
+        runner = trio._core._run.GLOBAL_RUN_CONTEXT.runner  # noqa: SLF001  no public name
+        epoll = runner.io_manager._epoll  # noqa: SLF001  no public name
     except AttributeError:
         return None
     return epoll
