@@ -1,6 +1,5 @@
 """`ramsterctl doctor`: is this machine fit for a node, and for swap on it."""
 
-import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from ramsterd.doctor.judge_around import judge_around
 from ramsterd.doctor.machine import survey
 from ramsterd.doctor.report import format_findings, to_json
 from ramsterd.doctor.surroundings import Surroundings
+from ramsterd.health.wording import check_config
 
 
 @click.command("doctor")
@@ -151,7 +151,7 @@ def look_around(facts: Facts, control: Path | None) -> Surroundings:
 
 def broken_config(which: Which, error: ConfigError) -> Finding:
     """Return the only finding of a node whose files are wrong: nothing else can be judged then."""
-    fix = f"correct it, then: ramsterd check-config --config {shlex.quote(str(which.file))}"
+    fix = f"correct it, then: {check_config(str(which.file))}"
     if not (which.is_named or which.is_told) and error.found == NO_FILE:
         fix = "ramsterctl doctor --config FILE, with the file of this node"
     key = f" ({error.key})" if error.key else ""

@@ -5,7 +5,7 @@ from ramsterd.doctor import fixes
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.doctor.surroundings import Certificate
-from ramsterd.health.wording import ask_doctor
+from ramsterd.health.wording import ask_doctor, check_config
 from ramsterd.host.validity import DAY_SECONDS, WARN_SECONDS
 
 _RENEW = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
@@ -30,7 +30,7 @@ def check_certificate(facts: Facts, certificate: Certificate) -> Finding:
             risk="ramsterd does not start, or gets no links once it starts again",
             found=f"{problem.key}: {problem.found}",
             expected=problem.expected,
-            fix=f"correct it, then: ramsterd check-config --config {facts.file}",
+            fix=f"correct it, then: {check_config(facts.file)}",
         )
     if certificate.seconds_left is None:
         return ok("certificate", "there is no [tls]: no certificate can end")

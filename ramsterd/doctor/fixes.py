@@ -3,6 +3,7 @@
 Limits of memory are set by `systemctl set-property`: it writes the drop-in and applies it at once.
 """
 
+import shlex
 from collections.abc import Iterable
 from typing import Final
 
@@ -27,9 +28,7 @@ def mebibytes(count: int) -> str:
 def restart(facts: Facts) -> str:
     """Return how to start the daemon, again or for the first time; its pages stay."""
     if facts.running is None:
-        return (
-            f"systemctl start {facts.unit}" if facts.unit else f"ramsterd run --config {facts.file}"
-        )
+        return f"systemctl start {facts.unit}" if facts.unit else _run(facts)
     is_kept = facts.unit and facts.running.keeper
     return f"systemctl restart {facts.unit}" if is_kept else "ramsterctl restart"
 
@@ -61,7 +60,11 @@ def let_in(protocol: str, source: str, port: int) -> str:
 def start_by_hand(facts: Facts, before: str = "") -> str:
     """Return how to start a daemon without a unit: in a shell of root, after the one that runs."""
     stop = "" if facts.running is None else "ramsterctl stop; "
-    return f"{stop}{before}ramsterd run --config {facts.file}"
+    return f"{stop}{before}{_run(facts)}"
+
+
+def _run(facts: Facts) -> str:
+    return f"ramsterd run --config {shlex.quote(facts.file)}"
 
 
 def in_unit(facts: Facts, name: str, *settings: str) -> str:

@@ -10,7 +10,7 @@ from ramsterd.doctor import memory_checks, process_checks, swap_checks
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.endpoints.descriptors import UNLIMITED, Descriptors
-from ramsterd.health.wording import ask_doctor
+from ramsterd.health.wording import ask_doctor, check_config
 
 # Connections that have not greeted, clients of the control socket and the metrics port, and files of
 # the daemon itself.
@@ -77,7 +77,7 @@ def _check_config(facts: Facts) -> Iterator[Finding]:
             risk=f"a setting is probably a mistake{place}",
             found=found,
             expected=expected or "another one",
-            fix=f"correct {facts.file}, then: ramsterd check-config --config {facts.file}",
+            fix=f"correct {facts.file}, then: {check_config(facts.file)}",
         )
     if not lines:
         node, cluster = facts.daemon.node, facts.cluster.name

@@ -80,15 +80,18 @@ def pages_at_risk(facts: Facts, past: Past) -> Finding | None:
 
 def _away_with_room(facts: Facts) -> list[PeerFacts]:
     """Return the nodes without a link that would take pages."""
+    return [peer for peer in _taking(facts) if not peer.is_linked]
+
+
+def _taking(facts: Facts) -> list[PeerFacts]:
     kept_out = {each.name for each in facts.kept_out}
-    return [peer for peer in facts.peers if not peer.is_linked and peer.name not in kept_out]
+    return [peer for peer in facts.peers if peer.name not in kept_out]
 
 
 def _room_elsewhere(facts: Facts) -> str:
     """Return what gives pages room at other nodes, all of which have a link."""
-    kept_out = {each.name for each in facts.kept_out}
-    taking = [peer for peer in facts.peers if peer.name not in kept_out]
-    not_taking = [peer for peer in facts.peers if peer.name in kept_out]
+    taking = _taking(facts)
+    not_taking = [peer for peer in facts.peers if peer not in taking]
     if not_taking and len(taking) < facts.pages.copies:
         return f"add a node, or: ramsterctl node uncordon {not_taking[0].name}"
     if not taking:

@@ -48,6 +48,11 @@ def ask_doctor(file: str, options: str = "") -> str:
     return " ".join(filter(None, ("ramsterctl doctor", options, name)))
 
 
+def check_config(file: str) -> str:
+    """Return how to see whether the file of a node is right."""
+    return f"ramsterd check-config --config {shlex.quote(file)}"
+
+
 def make_members_equal(node: str) -> str:
     """Return what makes the members of this node those of all others: a change that changes nothing."""
     return f"ramsterctl node cordon {node}, then: ramsterctl node uncordon {node}"
