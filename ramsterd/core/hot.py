@@ -229,13 +229,14 @@ def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) 
     return True
 
 
-def get_pages(  # noqa: PLR0912  one loop: each page would pay for each call
+def get_pages(
     versions: Versions,
     addresses: Sequence[int],
+    rows: list[int],
     pages: list[bytes | None],
     elsewhere: list[tuple[int, int]] | None,
 ) -> int:
-    """Get the pages of entries, of one leaf or of many; return how many are lost.
+    """Get the pages of entries, of one leaf or of many; return how many are lost.  `rows` is what stands in them.
 
     Without `elsewhere` this ends at the first page that is not here whole, and changes nothing.
     """
@@ -245,11 +246,6 @@ def get_pages(  # noqa: PLR0912  one loop: each page would pay for each call
         versions.rows.view,
     )
     pages_before, lost, local = len(pages), 0, 0
-    entries = versions.table.entries
-    if isinstance(addresses, range):
-        rows = entries[addresses.start : addresses.stop].tolist()
-    else:
-        rows = [entries[address] for address in addresses]
     for row in rows:
         page: bytes | None = None
         if row >= FIRST_ROW:
@@ -268,7 +264,7 @@ def get_pages(  # noqa: PLR0912  one loop: each page would pay for each call
                         break
                     if versions.on_corrupt(row):
                         elsewhere.append((len(pages), row))
-                    elif entries[addresses[len(pages) - pages_before]] == LOST:
+                    elif versions.table.entries[addresses[len(pages) - pages_before]] == LOST:
                         lost += 1
             elif elsewhere is None:
                 break

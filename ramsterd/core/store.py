@@ -219,8 +219,9 @@ class Store:
         while page_object is not None and len(pages) < count:
             address, run = self.table.find(page_object, index + len(pages), count - len(pages))
             if address:
-                addresses = range(address, address + run)
-                lost_count += get_pages(self.versions, addresses, pages, elsewhere)
+                end = address + run
+                rows = self.table.entries[address:end].tolist()
+                lost_count += get_pages(self.versions, range(address, end), rows, pages, elsewhere)
             else:
                 pages.extend([None] * run)
         if page_object is None:
@@ -243,9 +244,10 @@ class Store:
         if page_object is None:
             pages = [None] * len(indexes)
         else:
-            find = self.table.find
+            find, entries = self.table.find, self.table.entries
             addresses = [find(page_object, index, 1)[0] for index in indexes]
-            get_pages(self.versions, addresses, pages, None)
+            rows = [entries[address] for address in addresses]
+            get_pages(self.versions, addresses, rows, pages, None)
         self.counters.get_hole += pages.count(None)
         return pages
 

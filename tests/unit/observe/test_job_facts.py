@@ -180,7 +180,7 @@ def test_a_rebuild_waits_for_no_node_that_takes_no_pages(
 ) -> None:
     now = engine()
     [row] = now.nodes.nodes
-    row = replace(row, config=replace(row.config, **changes), is_linked=is_linked, state=state)  # type: ignore[arg-type]
+    row = replace(row, config=replace(row.config, **changes), is_linked=is_linked, state=state)  # type: ignore[arg-type]  # all are flags
     rebuild = replace(now.rebuild, is_waiting_for_room=True)
     found = replace(now, rebuild=rebuild, nodes=replace(now.nodes, nodes=(row,)))
     [work] = works(found, JobKind.REBUILD)

@@ -564,7 +564,7 @@ def test_reads_of_a_page_that_come_together_are_one_call(is_structured: bool) ->
     if is_structured:
         found = parse_structured(data)
         assert list(found) == list(told), "in their order"
-        assert {cookie: each.content for cookie, each in found.items()} == expected  # type: ignore[union-attr]
+        assert {cookie: each.content for cookie, each in found.items()} == expected  # type: ignore[union-attr]  # none is an error
     else:
         assert parse_replies(data, dict.fromkeys(told, PAGE_BYTES)) == expected
     assert client.counters.requests_total()["READ"] == len(told)
