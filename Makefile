@@ -86,7 +86,7 @@ lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed  ## measure, side by side with nbdkit (ARGS are handed on)
+bench: $(VENV)/installed-test  ## measure, side by side with nbdkit and others (ARGS='--only nbd_local --rounds 5')
 	@sh tests/install-tools
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
