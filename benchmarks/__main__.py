@@ -9,6 +9,7 @@ The figures of --quick mean nothing: it shows that everything runs.
 Exit status: 0 if every bar of the suite was reached, 1 if not, or if a row could not be measured.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -51,21 +52,22 @@ def main() -> int:
     parser.add_argument("--no-keep", action="store_true", help="add it to none")
     chosen = parser.parse_args()
     options = harness.options_of(chosen)
+    load = os.getloadavg()[0]
     harness.run_chosen(BENCHMARKS, chosen, options)
-    if options.outcome.rows and not chosen.no_keep:
-        keep(options, chosen.out or (None if chosen.quick else history.HISTORY))
+    path = chosen.out or (None if chosen.quick else history.HISTORY)
+    if options.outcome.rows and path is not None and not chosen.no_keep:
+        keep(options, load, path)
     print_outcome(options.outcome)
     return 0 if options.outcome.is_good(is_quick=chosen.quick) else 1
 
 
-def keep(options: harness.Options, path: Path | None) -> None:
+def keep(options: harness.Options, load: float, path: Path) -> None:
     """Add a record of the rows to a file."""
-    if path is not None:
-        rows = options.outcome.rows
-        history.append(
-            path, history.record_of(rows, rounds=options.rounds, is_quick=options.is_quick)
-        )
-        print(f"\n{len(rows)} rows kept in {path}")
+    record = history.record_of(
+        options.outcome.rows, rounds=options.rounds, is_quick=options.is_quick, load=load
+    )
+    history.append(path, record)
+    print(f"\n{len(options.outcome.rows)} rows kept in {path}")
 
 
 def print_outcome(outcome: harness.Outcome) -> None:

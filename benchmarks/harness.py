@@ -15,7 +15,7 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -215,14 +215,19 @@ def arguments(benchmarks: dict[str, Benchmark], description: str | None) -> argp
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_measuring_arguments(parser, benchmarks)
+    return parser
+
+
+def add_measuring_arguments(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Say what is measured, and how often."""
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="measurements of each figure")
     parser.add_argument(
-        "--only", action="append", choices=sorted(benchmarks), help="this one (may be repeated)"
+        "--only", action="append", choices=sorted(names), help="this one (may be repeated)"
     )
     parser.add_argument(
         "--quick", action="store_true", help="a smoke test: its figures mean nothing"
     )
-    return parser
 
 
 def options_of(chosen: argparse.Namespace) -> Options:
@@ -237,7 +242,7 @@ def run_chosen(
 ) -> None:
     """Run what the command line chose."""
     use_system_path()
-    signal.signal(signal.SIGTERM, end_in_order)
+    on_signals(end_in_order)
     print("\n".join(machine_lines()))
     print(f"medians of {options.rounds} rounds (smallest-largest), taking turns with the peer")
     try:
@@ -260,6 +265,13 @@ def use_system_path() -> None:
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
 
 
+def on_signals(action: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+    """Say what Ctrl-C and SIGTERM do."""
+    for number_ in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number_, action)
+
+
 def end_in_order(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End like Ctrl-C does, so that everything started is stopped."""
+    """Stop everything that was started, whatever signals come meanwhile."""
+    on_signals(signal.SIG_IGN)
     raise KeyboardInterrupt

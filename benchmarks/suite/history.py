@@ -34,12 +34,15 @@ def append(path: Path, record: dict[str, Any]) -> None:
     written.replace(path)
 
 
-def record_of(rows: Sequence[dict[str, Any]], *, rounds: int, is_quick: bool) -> dict[str, Any]:
-    """Return what is kept of a run that ends now."""
+def record_of(
+    rows: Sequence[dict[str, Any]], *, rounds: int, is_quick: bool, load: float
+) -> dict[str, Any]:
+    """Return what is kept of a run that ends now; `load` is that of the machine before it began."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "revision": revision(),
         "machine": harness.machine(),
+        "load": round(load, 1),
         "python": platform.python_version(),
         "rounds": rounds,
         "is_quick": is_quick,

@@ -22,10 +22,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 from benchmarks import harness
 from benchmarks.suite.scenes import SCENES, find_scene
@@ -43,7 +42,7 @@ def main() -> None:
     chosen = parser.parse_args()
     asked, answers = keep_streams_apart()
     harness.use_system_path()
-    on_signals(end_once)
+    harness.on_signals(harness.end_in_order)
     setting = Setting(is_quick=chosen.quick, with_peers=not chosen.without_peers)
     try:
         with find_scene(chosen.scene)(setting) as works:
@@ -53,7 +52,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # another revision may be unable to do anything
-        on_signals(signal.SIG_IGN)
+        harness.on_signals(signal.SIG_IGN)
         traceback.print_exc()
         say(answers, {"problem": one_line(error)})
         sys.exit(1)
@@ -66,18 +65,6 @@ def keep_streams_apart() -> tuple[TextIO, TextIO]:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     return asked, answers
-
-
-def on_signals(action: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
-    """Say what ends this process."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, action)
-
-
-def end_once(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Stop everything in order, whatever signals come meanwhile."""
-    on_signals(signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def serve(works: Sequence[Work], asked: Iterable[str], answers: TextIO) -> None:

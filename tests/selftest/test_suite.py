@@ -4,11 +4,13 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks.harness import Options, Outcome, at_least, at_most
+from benchmarks.history_plot import Point, by_machine, series_of
 from benchmarks.suite import history
 from benchmarks.suite.asking import Failed, worker
 from benchmarks.suite.bars import BARS, RowBar, alone, over, to
@@ -153,10 +155,10 @@ def test_bars_that_were_missed_are_summed_up(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_record_says_when_of_what_and_where() -> None:
-    record = history.record_of([{"scene": "one"}], rounds=5, is_quick=False)
+    record = history.record_of([{"scene": "one"}], rounds=5, is_quick=False, load=1.234)
     assert record["rows"] == [{"scene": "one"}]
-    assert record["revision"] != "unknown"
-    assert {"date", "machine", "python", "rounds", "is_quick"} <= record.keys()
+    assert record["load"] == 1.2
+    assert {"date", "revision", "machine", "python", "rounds", "is_quick"} <= record.keys()
 
 
 def test_records_are_appended_and_the_oldest_go(
@@ -177,6 +179,29 @@ def test_a_history_that_cannot_be_read_is_not_overwritten(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="Expecting value"):
         history.append(path, {"number": 1})
     assert path.read_text() == "<<<<<<< a conflict\n"
+
+
+# The plot.
+
+
+def record(machine: str, median: float, *, is_quick: bool = False) -> dict[str, Any]:
+    row = {
+        "scene": "nbd_local", "work": "4k randread", "unit": "iops",
+        "rounds": {OURS: [median - 1, median, median + 2]}, "medians": {OURS: median},
+    }  # fmt: skip
+    return {"machine": machine, "is_quick": is_quick, "rows": [row]}
+
+
+def test_a_series_has_each_run_but_quick_ones() -> None:
+    records = [record("one", 10.0), record("one", 99.0, is_quick=True), record("other", 20.0)]
+    (series,) = series_of(records)
+    assert (series.title, series.unit) == ("nbd_local: 4k randread", "iops")
+    assert series.points == {OURS: [Point(0, "one", 9, 10, 12), Point(1, "other", 19, 20, 22)]}
+
+
+def test_another_machine_breaks_the_line() -> None:
+    points = [Point(run, machine, 1, 2, 3) for run, machine in enumerate("aabaa")]
+    assert [[each.run for each in part] for part in by_machine(points)] == [[0, 1], [2], [3, 4]]
 
 
 # Workers.
