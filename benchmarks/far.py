@@ -1,4 +1,4 @@
-"""Sequential reads of pages that are all at a peer, with a round trip of 1, 5 and 25 ms.
+"""Sequential reads of pages that are all at a peer, with a round trip of 1, 5 and 25 ms, beside a bare TCP stream.
 
     python -m benchmarks --only far
 
@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from benchmarks import delay_line, fio, harness, namespaces
+from benchmarks import bare_stream, delay_line, fio, harness, namespaces
 from benchmarks.processes import MIB, ROOT, cluster
+from benchmarks.suite.bars import STREAM
 from benchmarks.suite.serving import Server, measure, ours
-from benchmarks.suite.works import OURS, Measured, Setting, Work
+from benchmarks.suite.works import OURS, Measure, Measured, Setting, Work
 
 EXPORT_BYTES = 256 * MIB
 ROUND_TRIPS = (0.001, 0.005, 0.025)
@@ -81,19 +82,27 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
         owner, holder = stack.enter_context(cluster(folder, nodes))
         mine = ours(owner=owner, holder=holder)
         fio.fill(mine.uri, size)
+        contestants: dict[str, Measure] = {OURS: partial(read_warm, mine, size)}
+        if setting.with_peers:
+            contestants[STREAM] = stack.enter_context(bare_stream.between(names, folder))
         yield [
             Work(
                 f"{JOB.name}, round trip {1000 * round_trip:g} ms",
                 "MiB/s",
-                {OURS: partial(read_far, line, round_trip, mine, size)},
+                {who: partial(so_far, line, round_trip, each) for who, each in contestants.items()},
                 SECONDS,
             )
             for round_trip in ROUND_TRIPS
         ]
 
 
-def read_far(line: Line, round_trip: float, mine: Server, size: int, seconds: float) -> Measured:
-    """Read once from so far."""
+def so_far(line: Line, round_trip: float, measure_there: Measure, seconds: float) -> Measured:
+    """Measure once from so far."""
     line.set_round_trip(round_trip)
+    return measure_there(seconds)
+
+
+def read_warm(mine: Server, size: int, seconds: float) -> Measured:
+    """Read once."""
     fio.run(mine.uri, JOB, size, min(seconds, WARM_SECONDS))
     return measure(mine, JOB, "MiB/s", size, False, seconds)

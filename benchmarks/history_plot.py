@@ -2,9 +2,9 @@
 
     python -m benchmarks.history_plot [--from benchmarks/history.jsonl] [--to docs/benchmarks.png]
 
-A point is the median of a run, a bar goes from its smallest round to its largest.  Runs of several machines are drawn
-in the order in which they were kept; a line that is broken goes on with another machine.  Needs matplotlib, the extra
-`plot`.
+Quick runs don't count.  A point is the median of a run, a bar goes from its smallest round to its largest.  Runs of
+several machines are drawn in the order in which they were kept; a line that is broken goes on with another machine.
+Needs matplotlib, the extra `plot`.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from benchmarks.suite import history
 
 PICTURE = ROOT / "docs/benchmarks.png"
 COLUMNS = 3
+LABELS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,9 @@ class Series:
 
 
 def series_of(records: Iterable[dict[str, Any]]) -> list[Series]:
-    """Return a series for each work that was ever measured, in the order of their first runs; quick runs don't count."""
+    """Return a series for each work that was ever measured, in the order of their first runs."""
     found: dict[str, Series] = {}
-    kept = [record for record in records if not record["is_quick"]]
-    for run, record in enumerate(kept):
+    for run, record in enumerate(records):
         for row in record["rows"]:
             title = f"{row['scene']}: {row['work']}"
             series = found.setdefault(title, Series(title, row["unit"]))
@@ -65,8 +65,8 @@ def by_machine(points: Sequence[Point]) -> list[list[Point]]:
     return parts
 
 
-def draw(series: Series, axes: Any) -> None:
-    """Draw one work."""
+def draw(series: Series, runs: Sequence[str], axes: Any) -> None:
+    """Draw one work over all runs, which are named by their revisions where there is room."""
     for color, (who, points) in enumerate(series.points.items()):
         for number, part in enumerate(by_machine(points)):
             medians = [each.median for each in part]
@@ -78,7 +78,9 @@ def draw(series: Series, axes: Any) -> None:
             )  # fmt: skip
     axes.set_title(series.title, fontsize=9)
     axes.set(ylabel=series.unit, ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(-0.5, len(runs) - 0.5)
+    step = math.ceil(len(runs) / LABELS_MAX)
+    axes.set_xticks(range(0, len(runs), step), runs[::step], fontsize=7)
     axes.grid(visible=True, alpha=0.4)
     axes.legend(fontsize=7)
 
@@ -96,7 +98,8 @@ def main() -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415  likewise
 
-    everything = series_of(history.load(chosen.source))
+    records = [each for each in history.load(chosen.source) if not each["is_quick"]]
+    everything, runs = series_of(records), [each["revision"][:8] for each in records]
     if not everything:
         parser.exit(1, f"no run in {chosen.source} to draw\n")
     lines = math.ceil(len(everything) / COLUMNS)
@@ -104,7 +107,7 @@ def main() -> None:
     for axes in all_axes.flat[len(everything) :]:
         axes.set_axis_off()
     for series, axes in zip(everything, all_axes.flat, strict=False):
-        draw(series, axes)
+        draw(series, runs, axes)
     figure.tight_layout()
     figure.savefig(chosen.to, dpi=70)
     plt.close(figure)

@@ -7,17 +7,12 @@ smallest budget there is, so that what fio writes or reads crosses the link: the
 Needs root; the namespaces are removed at the end.
 """
 
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from pathlib import Path
 
-from benchmarks import fio, harness, namespaces, page_writer
-from benchmarks.processes import MIB, cluster, running, wait_until
+from benchmarks import bare_stream, fio, harness, namespaces, page_writer
+from benchmarks.processes import MIB, cluster
 from benchmarks.suite.bars import STREAM, WIRE
 from benchmarks.suite.serving import Server, fio_work, ours, write_work
 from benchmarks.suite.works import OURS, PAGE_BYTES, Measure, Measured, Setting, Work
@@ -26,7 +21,6 @@ EXPORT_BYTES = 256 * MIB
 RATE = "1gbit"
 WIRE_BYTES_PER_SECOND = 1e9 / 8
 SHAPING = ("tbf", "rate", RATE, "burst", "64kb", "latency", "50ms")
-BARE_PORT = 7799
 JOBS = [fio.Job("write", "128k", 8), fio.Job("read", "128k", 8)]
 SECONDS = 2.0
 
@@ -90,13 +84,12 @@ def linked(
         names = stack.enter_context(namespaces.cabled())
         for name in names:
             shape(name)
-        inside = [namespaces.inside(name) for name in names]
         nodes = namespaces.owner_and_holder(names, size, is_tls=is_tls)
         owner, holder = stack.enter_context(cluster(folder, nodes))
         peers: dict[str, Measure] = {}
         if setting.with_peers:
-            serve_bare(stack, folder, inside[1])
-            peers = {WIRE: the_wire, STREAM: partial(bare_stream, inside[0])}
+            stream = stack.enter_context(bare_stream.between(names, folder))
+            peers = {WIRE: the_wire, STREAM: stream}
         yield ours(owner=owner, holder=holder), peers
 
 
@@ -109,52 +102,3 @@ def shape(name: str) -> None:
 def the_wire(_seconds: float) -> Measured:
     """Return what the link is shaped to, in MiB/s."""
     return Measured(WIRE_BYTES_PER_SECOND / MIB)
-
-
-# The bare stream: each side runs this module inside its namespace.
-
-
-def serve_bare(stack: ExitStack, folder: Path, inside: tuple[str, ...]) -> None:
-    """Run the receiver."""
-    ready = folder / "bare.log"
-    command = [*inside, sys.executable, "-m", "benchmarks.link_bytes", "--receive"]
-    stack.enter_context(running(command, log=ready))
-    wait_until(lambda: bool(ready.read_text()), "the bare receiver")
-
-
-def bare_stream(inside: tuple[str, ...], seconds: float) -> Measured:
-    """Run the sender; return MiB/s."""
-    command = [*inside, sys.executable, "-m", "benchmarks.link_bytes", "--send", str(seconds)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Measured(float(done.stdout))
-
-
-def receive() -> None:
-    """Take streams one after the other, and answer each with the bytes a second that arrived."""
-    with socket.create_server((namespaces.ADDRESSES[1], BARE_PORT)) as listener:
-        print("ready", flush=True)
-        while True:
-            stream, _ = listener.accept()
-            with stream:
-                buffer, total, start = bytearray(MIB), 0, time.monotonic()
-                while count := stream.recv_into(buffer):
-                    total += count
-                stream.sendall(str(total / (time.monotonic() - start) / MIB).encode())
-
-
-def send(seconds: float) -> None:
-    """Send for some time, and print what arrived."""
-    with socket.create_connection((namespaces.ADDRESSES[1], BARE_PORT)) as stream:
-        piece, end = bytes(256 * 1024), time.monotonic() + seconds
-        while time.monotonic() < end:
-            stream.sendall(piece)
-        stream.shutdown(socket.SHUT_WR)
-        print(stream.recv(100).decode())
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--receive"]:
-        receive()
-    else:
-        assert sys.argv[1:2] == ["--send"]
-        send(float(sys.argv[2]))

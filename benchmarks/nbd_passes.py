@@ -3,8 +3,9 @@
     python -m benchmarks --only nbd_passes
 
 Requests of 4 KiB go through passes of a connection as they come from a socket, 32 or 1 at a time, over a whole
-engine whose pages are all here.  Beside it the same pages go to the store, one call a page.  Processor time of one
-process and nobody else to wait for: a change of the front end shows here that drowns in the noise of two programs.
+engine whose pages are all here.  Beside it the same pages go to the store, one call a page, and to the bare codec.
+Processor time of one process and nobody else to wait for: a change of the front end shows here that drowns in the
+noise of two programs.
 """
 
 import random
@@ -15,9 +16,12 @@ from functools import partial
 from itertools import islice, product
 from pathlib import Path
 
+import lz4.block
 import trio
 
 from benchmarks.pages import PAGE_BYTES, real_pages
+from benchmarks.store import compress_all, decompress_all
+from benchmarks.suite.bars import BARE
 from benchmarks.suite.works import OURS, Measure, Measured, Setting, Work
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig
 from net.tcp import TcpTransport
@@ -153,9 +157,16 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
     pages = real_pages(count)
     front_end = NbdFrontEnd(count)
     put_each(front_end, pages)
-    bare = {
-        Command.WRITE: partial(put_each, front_end, pages),
-        Command.READ: partial(get_each, front_end, count),
+    zpages = [lz4.block.compress(page, store_size=False) for page in pages]
+    beside = {
+        Command.WRITE: {
+            "store": timed(partial(put_each, front_end, pages), count),
+            BARE: timed(partial(compress_all, pages), count),
+        },
+        Command.READ: {
+            "store": timed(partial(get_each, front_end, count), count),
+            BARE: timed(partial(decompress_all, zpages), count),
+        },
     }
     yield [
         Work(
@@ -163,7 +174,7 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
             "us",
             {
                 OURS: timed(partial(front_end.serve, requests(command, pages, depth)), count),
-                "store": timed(bare[command], count),
+                **beside[command],
             },
         )
         for command, depth in product((Command.WRITE, Command.READ), (32, 1))

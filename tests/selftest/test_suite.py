@@ -184,17 +184,16 @@ def test_a_history_that_cannot_be_read_is_not_overwritten(tmp_path: Path) -> Non
 # The plot.
 
 
-def record(machine: str, median: float, *, is_quick: bool = False) -> dict[str, Any]:
+def record(machine: str, median: float) -> dict[str, Any]:
     row = {
         "scene": "nbd_local", "work": "4k randread", "unit": "iops",
         "rounds": {OURS: [median - 1, median, median + 2]}, "medians": {OURS: median},
     }  # fmt: skip
-    return {"machine": machine, "is_quick": is_quick, "rows": [row]}
+    return {"machine": machine, "rows": [row]}
 
 
-def test_a_series_has_each_run_but_quick_ones() -> None:
-    records = [record("one", 10.0), record("one", 99.0, is_quick=True), record("other", 20.0)]
-    (series,) = series_of(records)
+def test_a_series_has_each_run_of_a_work() -> None:
+    (series,) = series_of([record("one", 10.0), record("other", 20.0)])
     assert (series.title, series.unit) == ("nbd_local: 4k randread", "iops")
     assert series.points == {OURS: [Point(0, "one", 9, 10, 12), Point(1, "other", 19, 20, 22)]}
 
