@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Whose code a worker runs: a Python with what it needs, and the folder that holds the packages."""
+    """Whose code a worker runs: a Python with what it needs, the folder that holds the packages, and more variables."""
 
     python: Path
     root: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 HERE = Side(Path(sys.executable), ROOT)
@@ -80,7 +81,7 @@ def worker(scene: str, setting: Setting, side: Side = HERE) -> Iterator[Worker]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=side.root,
-        env=os.environ | {"PYTHONPATH": str(side.root)},
+        env={**os.environ, **side.environment, "PYTHONPATH": str(side.root)},
     )
     try:
         works = next_message(process)["works"]

@@ -1,11 +1,13 @@
 """Compare this code with another revision of it, on this machine: `make bench-compare BASE=REV`.
 
     python -m benchmarks.suite.compare REV [--rounds 5] [--only SCENE] [--work TEXT] [--quick]
+        [--base-environment NAME=VALUE]
 
 Both revisions serve at the same time and are asked in turn, round by round: base, now, now, base.  Only ramster is
 measured, not what it is compared with elsewhere.  A difference counts if no round of one side reaches any round of
 the other.  REV is checked out into a temporary worktree; if it needs other packages, they are installed beside it.
-Files of this revision count as they are, committed or not.
+Files of this revision count as they are, committed or not.  With --base-environment the same revision can be compared
+with itself in another environment.
 
 Exit status: 0, or 1 if a row could not be measured.
 """
@@ -13,7 +15,7 @@ Exit status: 0, or 1 if a row could not be measured.
 import argparse
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import harness
@@ -77,6 +79,10 @@ def main() -> int:
     parser.add_argument("base", metavar="REV")
     harness.add_measuring_arguments(parser, SCENES)
     parser.add_argument("--work", default="", help="only works with this text in their names")
+    parser.add_argument(
+        "--base-environment", type=variable, action="append", default=[], metavar="NAME=VALUE",
+        help="a variable that only the base gets (may be repeated)",
+    )  # fmt: skip
     chosen = parser.parse_args()
     harness.use_system_path()
     harness.on_signals(harness.end_in_order)
@@ -91,15 +97,24 @@ def main() -> int:
         return 130
 
 
+def variable(text: str) -> tuple[str, str]:
+    """Parse NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected NAME=VALUE")
+    return name, value
+
+
 def compare(chosen: argparse.Namespace, folder: Path) -> int:
     """Check out the base, and run all scenes that were chosen."""
     commit = revisions.commit_of(chosen.base)
     with revisions.checked_out(commit, folder) as base:
         options = harness.options_of(chosen)
+        sides = {BASE: replace(base, environment=dict(chosen.base_environment)), NOW: HERE}
         print("\n".join(harness.machine_lines()))
         print(f"base: {chosen.base} ({commit[:12]}), now: {history.revision()}")
         print(f"medians of {options.rounds} rounds, in turn")
-        comparison = Comparison({BASE: base, NOW: HERE}, options, chosen.work)
+        comparison = Comparison(sides, options, chosen.work)
         failed = [
             comparison.run_scene(scene) for scene in SCENES if scene in (chosen.only or SCENES)
         ]

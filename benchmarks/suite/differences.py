@@ -39,11 +39,12 @@ class Difference:
     @property
     def is_beyond_spread(self) -> bool:
         """Whether no round of one side reaches any round of the other."""
-        apart = min(self.now) > max(self.base) or max(self.now) < min(self.base)
-        return apart and min(len(self.base), len(self.now)) >= ROUNDS_MIN
+        return min(self.now) > max(self.base) or max(self.now) < min(self.base)
 
     def told(self, more: str, less: str) -> str:
         """Say what to think of it."""
+        if min(len(self.base), len(self.now)) < ROUNDS_MIN:
+            return "too few rounds"
         if not self.is_beyond_spread:
             return "within the spread"
         return more if self.ratio > 1 else less

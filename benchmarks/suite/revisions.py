@@ -4,6 +4,7 @@ What is measured is that revision's product; how it is measured is decided by th
 that are here.  So a revision from before a benchmark can be measured by it, as far as it offers what is asked.
 """
 
+import importlib.util
 import subprocess
 import sys
 import tomllib
@@ -56,8 +57,12 @@ def linked(tree: Path, code: Path) -> Path:
 
 
 def python_for(tree: Path, venv: Path) -> Path:
-    """Return this Python if it has what the tree needs, or that of a new environment."""
-    if not needs_own_install(tree, ROOT):
+    """Return this Python if it has what the tree needs, or that of a new environment; build what is to be built."""
+    if not needs_building(tree) and not needs_other_packages(tree):
+        return HERE.python
+    if not needs_other_packages(tree) and importlib.util.find_spec("setuptools"):
+        build = [str(HERE.python), "setup.py", "--quiet", "build_ext", "--inplace"]
+        subprocess.run(build, cwd=tree, check=True, stdout=sys.stderr)
         return HERE.python
     print(f"installing what {tree} needs", file=sys.stderr)
     for command in (
@@ -67,13 +72,18 @@ def python_for(tree: Path, venv: Path) -> Path:
             "-c", "constraints.txt", "-e", ".[test]",
         ],
     ):  # fmt: skip
-        subprocess.run(command, cwd=tree, check=True)
+        subprocess.run(command, cwd=tree, check=True, stdout=sys.stderr)
     return venv / "bin/python"
 
 
-def needs_own_install(tree: Path, here: Path) -> bool:
-    """Whether a tree has other dependencies than this one, or something to build."""
-    return (tree / "setup.py").exists() or installation_of(tree) != installation_of(here)
+def needs_building(tree: Path) -> bool:
+    """Whether a tree has something to compile."""
+    return (tree / "setup.py").exists()
+
+
+def needs_other_packages(tree: Path) -> bool:
+    """Whether the dependencies of a tree are not those of this one."""
+    return installation_of(tree) != installation_of(ROOT)
 
 
 def installation_of(tree: Path) -> tuple[dict[str, Any], str]:
@@ -81,7 +91,6 @@ def installation_of(tree: Path) -> tuple[dict[str, Any], str]:
     project = tomllib.loads((tree / "pyproject.toml").read_text())
     constraints = tree / "constraints.txt"
     kept = {
-        "build-system": project.get("build-system"),
         "dependencies": project["project"].get("dependencies"),
         "extras": project["project"].get("optional-dependencies", {}).get("test"),
     }

@@ -45,7 +45,7 @@ def main() -> None:
     harness.on_signals(harness.end_in_order)
     setting = Setting(is_quick=chosen.quick, with_peers=not chosen.without_peers)
     try:
-        with find_scene(chosen.scene)(setting) as works:
+        with asked, find_scene(chosen.scene)(setting) as works:
             serve(works, asked, answers)
     except harness.Skipped as skipped:
         say(answers, {"skipped": str(skipped)})

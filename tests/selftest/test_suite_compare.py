@@ -1,5 +1,6 @@
 """Comparing revisions: differences beyond the spread, the code of both, and a run of HEAD beside what is here."""
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.processes import ROOT
 from benchmarks.suite import revisions
 from benchmarks.suite.asking import HERE
+from benchmarks.suite.compare import variable
 from benchmarks.suite.differences import ROUNDS_MIN, Difference, lines
 from benchmarks.suite.works import Measured
 from tests.docs.pages import PACKAGES
@@ -21,18 +23,18 @@ PROJECT = '[build-system]\nrequires = ["setuptools"]\n[project]\ndependencies = 
 
 
 @pytest.mark.parametrize(
-    ("base", "now", "is_beyond"),
+    ("base", "now", "told"),
     [
-        ((1, 2, 3, 4), (5, 6, 7, 8), True),
-        ((5, 6, 7, 8), (1, 2, 3, 4), True),
-        ((1, 2, 3, 5), (5, 6, 7, 8), False),
-        ((1, 2, 3), (5, 6, 7), False),
+        ((1, 2, 3, 4), (5, 6, 7, 8), "more"),
+        ((5, 6, 7, 8), (1, 2, 3, 4), "less"),
+        ((1, 2, 3, 5), (5, 6, 7, 8), "within the spread"),
+        ((1, 2, 3), (5, 6, 7), "too few rounds"),
     ],
 )
 def test_a_difference_counts_if_no_rounds_of_enough_meet(
-    base: Sequence[float], now: Sequence[float], *, is_beyond: bool
+    base: Sequence[float], now: Sequence[float], told: str
 ) -> None:
-    assert Difference(base, now).is_beyond_spread is is_beyond
+    assert Difference(base, now).told("more", "less") == told
 
 
 def test_the_ratio_is_of_medians_and_the_spread_of_the_noisier_side() -> None:
@@ -79,18 +81,38 @@ def test_what_measures_is_ours_and_what_is_measured_is_theirs(tmp_path: Path) ->
         ({"pyproject.toml": PROJECT + "[tool.ruff]\nline-length = 80\n"}, False),
         ({"pyproject.toml": PROJECT.replace("trio", "trio>=1")}, True),
         ({"constraints.txt": "trio==1\n"}, True),
-        ({"setup.py": ""}, True),
     ],
 )
 def test_other_dependencies_need_an_environment_of_their_own(
-    tmp_path: Path, changed: dict[str, str], *, needs: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], *, needs: bool
 ) -> None:
+    monkeypatch.setattr(revisions, "ROOT", tmp_path / "here")
     files = {"pyproject.toml": PROJECT, "constraints.txt": "trio==0\n"}
     for name, content in {"here": files, "tree": files | changed}.items():
         (tmp_path / name).mkdir()
         for file, text in content.items():
             (tmp_path / name / file).write_text(text)
-    assert revisions.needs_own_install(tmp_path / "tree", tmp_path / "here") is needs
+    assert revisions.needs_other_packages(tmp_path / "tree") is needs
+
+
+def test_what_is_compiled_is_built_in_the_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("setuptools")
+    monkeypatch.setattr(revisions, "ROOT", tmp_path)
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    assert revisions.python_for(tmp_path, tmp_path / "venv") == HERE.python
+    (tmp_path / "setup.py").write_text("import sys; open('built', 'w').write(sys.argv[2])")
+    assert revisions.python_for(tmp_path, tmp_path / "venv") == HERE.python
+    assert (tmp_path / "built").read_text() == "build_ext"
+
+
+def test_variables_are_names_with_values() -> None:
+    assert variable("RAMSTER_PURE=1") == ("RAMSTER_PURE", "1")
+    assert variable("NAME=") == ("NAME", "")
+    for text in ("NAME", "=1"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            variable(text)
 
 
 def commit_all(root: Path, text: str) -> None:
@@ -161,6 +183,6 @@ def test_head_is_compared_with_what_is_here(tmp_path: Path) -> None:
     heading, row = done.stdout.splitlines()[-2:]
     assert heading.split() == ["store", "base", "now", "ratio", "spread"]
     assert row.split()[:7] == ["get,", "runs", "of", "32,", "real", "files", "us"]
-    assert row.endswith("within the spread")
+    assert row.endswith("too few rounds")
     assert not list(temporary.iterdir())
     assert not list(root.glob(".git/worktrees/*"))
