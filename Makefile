@@ -11,13 +11,13 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constrain
 SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
-export FROM CONFIG
+export FROM CONFIG BASE
 
-.PHONY: help demo run deb rpm image monitoring walkthrough test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
+.PHONY: help demo run deb rpm image monitoring walkthrough test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-compare bench-guest clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
-		printf '  make %-11s %s\n' "$$name" "$$text"; done
+		printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/installed  ## a whole cluster on this machine: watch pages move (FROM=DIR: with your files)
 	@exec $(BIN)/python -m ramsterd.demo $(if $(FROM),--from "$$FROM")
@@ -86,9 +86,13 @@ lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed  ## measure, side by side with nbdkit (ARGS are handed on)
+bench: $(VENV)/installed-test  ## measure, side by side with nbdkit and others (ARGS='--only nbd_local --rounds 5')
 	@sh tests/install-tools
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+bench-compare: $(VENV)/installed-test  ## the same of this code and of another revision, in turn (BASE=HEAD ARGS='--only nbd_local')
+	@sh tests/install-tools
+	@exec $(BIN)/python -m benchmarks.suite.compare "$${BASE:-HEAD}" $(ARGS)
 
 # Each cell is kept as it ends, and the next call goes on.
 bench-guest: $(VENV)/installed-plot  ## a guest builds and serves with too little memory, by what it swaps to (ROUNDS=1)

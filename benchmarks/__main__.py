@@ -1,9 +1,17 @@
 """All benchmarks, from the inside out.
 
-    python -m benchmarks [--rounds 5] [--only NAME] [--quick]
+    python -m benchmarks [--rounds 5] [--only NAME] [--quick] [--no-keep] [--out FILE]
 
-About twenty minutes on two quiet cores, most of them for `failover` and `stalls`.  The figures of --quick mean nothing: it shows that everything runs.
+The suite comes first: the rows with bars (benchmarks/suite/bars.py).  Its figures are added to benchmarks/history.jsonl
+as one record, those of --quick only to a FILE that is named.  docs/benchmarks.md says how long each takes.
+The figures of --quick mean nothing: it shows that everything runs.
+
+Exit status: 0 if every bar of the suite was reached, 1 if not, or if a row could not be measured.
 """
+
+import os
+import sys
+from pathlib import Path
 
 from benchmarks import (
     attach,
@@ -11,26 +19,20 @@ from benchmarks import (
     failover,
     harness,
     heartbeat,
-    link_bytes,
     memory,
-    nbd_local,
-    nbd_passes,
-    nbd_remote,
     passes,
     polling,
     restart,
     stalls,
-    store,
     tmem,
 )
+from benchmarks.suite import history
+from benchmarks.suite.running import benchmark
+from benchmarks.suite.scenes import SCENES
 
 BENCHMARKS: dict[str, harness.Benchmark] = {
-    "store": store.run,
+    **{scene: benchmark(scene) for scene in SCENES},
     "tmem": tmem.run,
-    "nbd_passes": nbd_passes.run,
-    "nbd_local": nbd_local.run,
-    "nbd_remote": nbd_remote.run,
-    "link_bytes": link_bytes.run,
     "memory": memory.run,
     "passes": passes.run,
     "polling": polling.run,
@@ -42,5 +44,42 @@ BENCHMARKS: dict[str, harness.Benchmark] = {
     "stalls": stalls.run,
 }
 
+
+def main() -> int:
+    """Run what was chosen, say which bars were missed, and keep the rows."""
+    parser = harness.arguments(BENCHMARKS, __doc__)
+    parser.add_argument("--out", type=Path, help="add the record to this file")
+    parser.add_argument("--no-keep", action="store_true", help="add it to none")
+    chosen = parser.parse_args()
+    options = harness.options_of(chosen)
+    load = os.getloadavg()[0]
+    harness.run_chosen(BENCHMARKS, chosen, options)
+    path = chosen.out or (None if chosen.quick else history.HISTORY)
+    if options.outcome.rows and path is not None and not chosen.no_keep:
+        keep(options, load, path)
+    print_outcome(options.outcome)
+    return 0 if options.outcome.is_good(is_quick=chosen.quick) else 1
+
+
+def keep(options: harness.Options, load: float, path: Path) -> None:
+    """Add a record of the rows to a file."""
+    record = history.record_of(
+        options.outcome.rows, rounds=options.rounds, is_quick=options.is_quick, load=load
+    )
+    history.append(path, record)
+    print(f"\n{len(options.outcome.rows)} rows kept in {path}")
+
+
+def print_outcome(outcome: harness.Outcome) -> None:
+    """Sum up the bars of the suite."""
+    if outcome.judged:
+        missed = [name for name, is_reached in outcome.judged if not is_reached]
+        print(f"\n{len(outcome.judged) - len(missed)} of {len(outcome.judged)} bars reached")
+        for name in missed:
+            print(f"  not reached: {name}")
+    for name in outcome.failures:
+        print(f"  FAILED: {name}")
+
+
 if __name__ == "__main__":
-    harness.run_main(BENCHMARKS, __doc__)
+    sys.exit(main())

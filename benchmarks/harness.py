@@ -7,6 +7,7 @@ and what counts is the ratio of two medians beside its bar (DESIGN.md, section 1
 import argparse
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -14,11 +15,11 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 ROUNDS = 5
 LIBRARIES = ("trio", "msgpack", "lz4", "xxhash")
@@ -31,11 +32,25 @@ class Skipped(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run of the suite found: its rows, its bars by name, and what could not be measured."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    judged: list[tuple[str, bool]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def is_good(self, *, is_quick: bool) -> bool:
+        """Whether all was measured, and all bars were reached; figures of a quick run mean nothing."""
+        return not self.failures and (is_quick or all(is_reached for _, is_reached in self.judged))
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """How long to measure."""
+    """How long to measure, and where rows that are kept are noted."""
 
     rounds: int = ROUNDS
     is_quick: bool = False
+    outcome: Outcome = field(default_factory=Outcome)
 
     def seconds(self, usual: float) -> float:
         """Return how long one measurement of one round lasts."""
@@ -124,13 +139,18 @@ def number(value: float) -> str:
 # The machine.
 
 
+def machine() -> str:
+    """Name the processor, the cores that are ours, the memory and the kernel."""
+    cores, gibibytes = len(os.sched_getaffinity(0)), memory_bytes() / 2**30
+    kernel = f"{platform.system()} {platform.release()}"
+    return f"{cpu_model()}, {cores} cores, {gibibytes:.0f} GiB, {kernel}"
+
+
 def machine_lines() -> list[str]:
     """Say what the figures were measured on."""
     versions = " ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
-    cores, gibibytes = len(os.sched_getaffinity(0)), memory_bytes() / 2**30
-    kernel = f"{platform.system()} {platform.release()}"
     return [
-        f"machine: {cpu_model()}, {cores} cores, {gibibytes:.0f} GiB, {kernel}",
+        f"machine: {machine()}",
         f"python {platform.python_version()}, {versions}; load {os.getloadavg()[0]:.1f}",
     ]
 
@@ -154,6 +174,13 @@ def need_tools(*names: str) -> None:
     for name in names:
         if shutil.which(name) is None:
             raise Skipped(f"needs {name}")
+
+
+def need_modules(*names: str) -> None:
+    """Raise Skipped unless all these can be imported."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise Skipped(f"needs the Python package {name}")
 
 
 def need_root() -> None:
@@ -183,26 +210,39 @@ def run_one(name: str, benchmark: Benchmark, options: Options) -> None:
         print(f"  skipped: {skipped}", flush=True)
 
 
-def run_main(
-    benchmarks: dict[str, Benchmark], description: str | None, argv: Sequence[str] | None = None
-) -> None:
-    """Be the command line of one benchmark or of all."""
+def arguments(benchmarks: dict[str, Benchmark], description: str | None) -> argparse.ArgumentParser:
+    """Return what the command line of one benchmark or of all takes."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_measuring_arguments(parser, benchmarks)
+    return parser
+
+
+def add_measuring_arguments(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Say what is measured, and how often."""
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="measurements of each figure")
     parser.add_argument(
-        "--only", action="append", choices=sorted(benchmarks), help="this one (may be repeated)"
+        "--only", action="append", choices=sorted(names), help="this one (may be repeated)"
     )
     parser.add_argument(
         "--quick", action="store_true", help="a smoke test: its figures mean nothing"
     )
-    chosen = parser.parse_args(argv)
-    options = Options(
+
+
+def options_of(chosen: argparse.Namespace) -> Options:
+    """Return how long to measure."""
+    return Options(
         rounds=min(chosen.rounds, 2) if chosen.quick else chosen.rounds, is_quick=chosen.quick
     )
-    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
-    signal.signal(signal.SIGTERM, end_in_order)
+
+
+def run_chosen(
+    benchmarks: dict[str, Benchmark], chosen: argparse.Namespace, options: Options
+) -> None:
+    """Run what the command line chose."""
+    use_system_path()
+    on_signals(end_in_order)
     print("\n".join(machine_lines()))
     print(f"medians of {options.rounds} rounds (smallest-largest), taking turns with the peer")
     try:
@@ -214,6 +254,24 @@ def run_main(
         sys.exit(130)
 
 
+def run_main(benchmarks: dict[str, Benchmark], description: str | None) -> None:
+    """Be the command line of one benchmark."""
+    chosen = arguments(benchmarks, description).parse_args()
+    run_chosen(benchmarks, chosen, options_of(chosen))
+
+
+def use_system_path() -> None:
+    """Find the programs of root, too."""
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
+
+
+def on_signals(action: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+    """Say what Ctrl-C and SIGTERM do."""
+    for number_ in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number_, action)
+
+
 def end_in_order(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End like Ctrl-C does, so that everything started is stopped."""
+    """Stop everything that was started, whatever signals come meanwhile."""
+    on_signals(signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,24 +1,28 @@
 """What the NBD front end, the pager and the end of a pass cost on top of the store: no socket, no client.
 
-    python -m benchmarks.nbd_passes [--rounds 5] [--quick]
+    python -m benchmarks --only nbd_passes
 
 Requests of 4 KiB go through passes of a connection as they come from a socket, 32 or 1 at a time, over a whole
-engine whose pages are all here.  Beside it the same pages go to the store, one call a page.  Processor time of one
-process and nobody else to wait for: a change of the front end shows here that drowns in the noise of two programs.
+engine whose pages are all here.  Beside it the same pages go to the store, one call a page, and to the bare codec.
+Processor time of one process and nobody else to wait for: a change of the front end shows here that drowns in the
+noise of two programs.
 """
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
+import lz4.block
 import trio
 
-from benchmarks import harness
-from benchmarks.harness import Options, at_most
 from benchmarks.pages import PAGE_BYTES, real_pages
+from benchmarks.store import compress_all, decompress_all
+from benchmarks.suite.bars import BARE
+from benchmarks.suite.works import OURS, Measure, Measured, Setting, Work
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig
 from net.tcp import TcpTransport
 from nodemanager.ids import Incarnation, NodeId
@@ -38,13 +42,7 @@ from ramsterd.pagepath.machines import limits_of
 from ramsterd.pagepath.peers import Peers
 
 OBJECT = b""
-# No bars of the design: what was reached, rounded up.
-BARS = {
-    (Command.WRITE, 32): at_most(1.25),
-    (Command.WRITE, 1): at_most(1.75),
-    (Command.READ, 32): at_most(1.1),
-    (Command.READ, 1): at_most(2.25),
-}
+PAGES = 16384
 
 
 class NbdFrontEnd:
@@ -131,30 +129,53 @@ def microseconds(work: Callable[[], None], count: int) -> float:
     return (time.process_time() - start) / count * 1e6
 
 
-def run(options: Options) -> None:
-    """Print the table."""
-    trio.run(_run, options)  # the pager asks trio for the time
+class ProcessClock(trio.abc.Clock):
+    """The clock of all measurements: each is a run of trio, for the pager asks trio for the time."""
+
+    def start_clock(self) -> None: ...
+
+    def current_time(self) -> float:
+        return time.perf_counter()
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return deadline - self.current_time()
 
 
-async def _run(options: Options) -> None:
-    count = 1024 if options.is_quick else 16384
+def timed(work: Callable[[], None], count: int) -> Measure:
+    """Return a contestant; a whole call is measured, however long it takes."""
+
+    async def measure() -> float:
+        return microseconds(work, count)
+
+    return lambda _seconds: Measured(trio.run(measure, clock=ProcessClock()))
+
+
+@contextmanager
+def scene(setting: Setting) -> Iterator[Sequence[Work]]:
+    """Have an engine with all pages."""
+    count = setting.size(PAGES)
     pages = real_pages(count)
     front_end = NbdFrontEnd(count)
     put_each(front_end, pages)
-    bare = {
-        Command.WRITE: partial(put_each, front_end, pages),
-        Command.READ: partial(get_each, front_end, count),
+    zpages = [lz4.block.compress(page, store_size=False) for page in pages]
+    beside = {
+        Command.WRITE: {
+            "store": timed(partial(put_each, front_end, pages), count),
+            BARE: timed(partial(compress_all, pages), count),
+        },
+        Command.READ: {
+            "store": timed(partial(get_each, front_end, count), count),
+            BARE: timed(partial(decompress_all, zpages), count),
+        },
     }
-    for (command, depth), bar in BARS.items():
-        served = partial(front_end.serve, requests(command, pages, depth))
-        ours, theirs = harness.interleaved(
-            options.rounds,
-            partial(microseconds, served, count),
-            partial(microseconds, bare[command], count),
+    yield [
+        Work(
+            f"{command.name} of 4 KiB, {depth} at a time",
+            "us",
+            {
+                OURS: timed(partial(front_end.serve, requests(command, pages, depth)), count),
+                **beside[command],
+            },
         )
-        name = f"{command.name} of 4 KiB, {depth} at a time"
-        harness.print_comparison(name, "us", ours, "store", theirs, bar)
-
-
-if __name__ == "__main__":
-    harness.run_main({"nbd_passes": run}, __doc__)
+        for command, depth in product((Command.WRITE, Command.READ), (32, 1))
+    ]

@@ -1,18 +1,19 @@
 """NBD with every page on a peer: two real daemons over loopback TCP, one copy.
 
-    python -m benchmarks.nbd_remote [--rounds 5] [--quick]
+    python -m benchmarks --only nbd_remote
 
-Node 1 has the smallest budget there is, so all but a sliver of the pages is at node 2 (the share is printed).
-The same fio job goes straight to nbdkit over TCP: one hop and nothing compressed, where we have two.  A fetch is
-compared with a bare round trip: 8 bytes to a trio peer, 4 KiB back, on the raw sockets that net.tcp uses.  Latency
-is measured with all servers on one core and the client on another (see `processes.apart`).
+Node 1 has the smallest budget there is, so all but a sliver of the pages is at node 2.  The same fio job goes straight
+to nbdkit over TCP: one hop and nothing compressed, where we have two.  A fetch is compared with a bare round trip: 8
+bytes to a trio peer, 4 KiB back, on the raw sockets that net.tcp uses.  Throughput is measured wherever the scheduler
+puts the programs; latency with each server on a core of its own (see `processes.placed`).  The fetch includes its NBD
+request: what a client waits for.
 """
 
 import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,19 +22,20 @@ from pathlib import Path
 import trio
 
 from benchmarks import fio, harness
-from benchmarks.harness import Bar, Options, at_least, at_most
 from benchmarks.processes import (
     MIB,
-    Daemon,
     Node,
     accepts,
-    apart,
     cluster,
     free_port,
     nbdkit,
+    placed,
     running,
     wait_until,
 )
+from benchmarks.suite.bars import PLAIN, ROUND_TRIP, TCP
+from benchmarks.suite.serving import Server, fio_work, nbdkit_server, ours, real_works, with_peers
+from benchmarks.suite.works import OURS, Measured, ProcessorTime, Setting, Work
 from net.tcp import TcpTransport
 from net.transport import Stream
 
@@ -41,72 +43,73 @@ EXPORT_BYTES = 256 * MIB
 BUDGET_BYTES_MIN = 2 * MIB
 PAGE_BYTES = 4096
 ASK_BYTES = 8
-PEER = "nbdkit over TCP"
-
-THROUGHPUT: list[tuple[fio.Job, Bar]] = [
-    (fio.Job("randread", "4k", 32), at_least(0.9)),
-    (fio.Job("randwrite", "4k", 32), at_least(0.7)),
-]
-LATENCY: list[tuple[fio.Job, Bar]] = [
-    (fio.Job("randread", "4k", 1), at_most(3)),
-    (fio.Job("randwrite", "4k", 1), at_most(3)),
-]
+AT_ONCE = [fio.Job("randread", "4k", 32), fio.Job("randwrite", "4k", 32)]
+ONE_BY_ONE = [fio.Job("randread", "4k", 1), fio.Job("randwrite", "4k", 1)]
 
 
-def run(options: Options) -> None:
-    """Print the table."""
+@contextmanager
+def scene(setting: Setting) -> Iterator[Sequence[Work]]:
+    """Run an owner, a holder, nbdkit and the bare peer."""
+    size = setting.size(EXPORT_BYTES)
+    with servers_of(setting, size) as (folder, stack, servers):
+        for server in servers.values():
+            fio.fill(server.uri, size)
+        fetch = fio_work(ONE_BY_ONE[0], "us", size, {OURS: servers[OURS]}, is_placed=True)
+        contestants = dict(fetch.contestants)
+        if setting.with_peers:
+            contestants[ROUND_TRIP] = stack.enter_context(bare_peer(folder)).measure
+        yield [
+            *(fio_work(job, "iops", size, servers) for job in AT_ONCE),
+            *(fio_work(job, "us", size, servers, is_placed=True) for job in ONE_BY_ONE),
+            Work("remote fetch, depth 1", "us", contestants),
+        ]
+
+
+@contextmanager
+def real_scene(setting: Setting) -> Iterator[Sequence[Work]]:
+    """Have pages of real files in the same servers."""
+    size = setting.size(EXPORT_BYTES)
+    with servers_of(setting, size) as (_, _, servers):
+        yield real_works(servers, size)
+
+
+@contextmanager
+def tls_scene(setting: Setting) -> Iterator[Sequence[Work]]:
+    """Have links with TLS, beside the same without."""
+    harness.need_modules("trustme")
+    size = setting.size(EXPORT_BYTES)
+    with servers_of(setting, size, is_tls=True) as (_, _, servers):
+        for server in servers.values():
+            fio.fill(server.uri, size)
+        yield [fio_work(job, "iops", size, servers) for job in AT_ONCE]
+
+
+@contextmanager
+def servers_of(
+    setting: Setting, size: int, *, is_tls: bool = False
+) -> Iterator[tuple[Path, ExitStack, dict[str, Server]]]:
+    """Run them; with TLS there is one more pair of daemons, without it."""
     harness.need_tools("fio", "nbdkit")
     with harness.temp_dir() as folder, ExitStack() as stack:
-        nodes = [
-            Node(1, budget_bytes=BUDGET_BYTES_MIN, export_bytes=EXPORT_BYTES),
-            Node(2, budget_bytes=2 * EXPORT_BYTES),
-        ]
-        first, second = stack.enter_context(cluster(folder, nodes))
-        peer = stack.enter_context(nbdkit(folder, "peer", EXPORT_BYTES, tcp=True))
-        echo = stack.enter_context(bare_peer(folder))
-        for uri in (first.uri, peer.uri):
-            fio.fill(uri, EXPORT_BYTES)
-        print_share(first)
-        seconds = options.seconds(1.0)
-
-        def compare(job: fio.Job, quantity: str, bar: Bar, core: int | None) -> None:
-            ours, theirs = harness.interleaved(
-                options.rounds,
-                partial(measure, first.uri, job, quantity, seconds, core),
-                partial(measure, peer.uri, job, quantity, seconds, core),
-            )
-            harness.print_comparison(job.name, quantity, ours, PEER, theirs, bar)
-
-        for job, bar in THROUGHPUT:
-            compare(job, "iops", bar, None)
-        core = stack.enter_context(apart([first.pid, second.pid, peer.pid, echo.pid]))
-        for job, bar in LATENCY:
-            compare(job, "p50_us", bar, core)
-        ours, theirs = harness.interleaved(
-            options.rounds,
-            partial(measure, first.uri, LATENCY[0][0], "p50_us", seconds, core),
-            partial(round_trip_us, echo.port, seconds, core),
-        )
-        harness.print_comparison(
-            "remote fetch, depth 1", "p50_us", ours, "bare round trip", theirs, at_most(2.5)
-        )
-        print("  (the fetch includes its NBD request: what a client waits for)")
+        mine = pair(stack, folder / "pair", size, is_tls=is_tls)
+        peers: dict[str, Server] = {}
+        if setting.with_peers:
+            peer = stack.enter_context(nbdkit(folder, "peer", size, tcp=True))
+            peers[TCP] = nbdkit_server(peer)
+            if is_tls:
+                peers[PLAIN] = pair(stack, folder / "plain", size)
+        yield folder, stack, with_peers(mine, peers)
 
 
-def measure(uri: str, job: fio.Job, quantity: str, seconds: float, core: int | None) -> float:
-    """Run a job once, on one core or on any; return what is asked of it."""
-    result = fio.run(uri, job, EXPORT_BYTES, seconds, core=core)
-    return result.iops if quantity == "iops" else result.p50_us
-
-
-def print_share(daemon: Daemon) -> None:
-    """Say how many pages are at the peer."""
-    engine = daemon.status()["engine"]
-    held = sum(holder["pages"] for holder in engine["remote"])
-    local = sum(engine["store"]["zpages"].values())
-    print(
-        f"  ({held:,} pages at the peer, {local:,} of {engine['store']['rows']:,} here too or only)"
-    )
+def pair(stack: ExitStack, folder: Path, size: int, *, is_tls: bool = False) -> Server:
+    """Run an owner whose pages are at a holder."""
+    folder.mkdir()
+    nodes = [
+        Node(1, BUDGET_BYTES_MIN, size, is_tls=is_tls),
+        Node(2, 2 * size, is_tls=is_tls),
+    ]
+    owner, holder = stack.enter_context(cluster(folder, nodes))
+    return ours(owner=owner, holder=holder)
 
 
 # The bare peer.
@@ -118,6 +121,13 @@ class BarePeer:
 
     pid: int
     port: int
+
+    def measure(self, seconds: float) -> Measured:
+        """Ask for pages one after the other; return the median time."""
+        used = ProcessorTime({"peer": self.pid})
+        with placed([self.pid]) as core:
+            times = round_trips_us(self.port, seconds, core)
+        return Measured(statistics.median(times), used.per_page(len(times)))
 
 
 @contextmanager
@@ -143,17 +153,17 @@ async def serve_bare(port: int) -> None:
         await nursery.start(partial(TcpTransport().listen, "127.0.0.1", port, answer))
 
 
-def round_trip_us(port: int, seconds: float, core: int | None) -> float:
-    """Ask for pages one after the other, from one core or from any; return the median time."""
+def round_trips_us(port: int, seconds: float, core: int | None) -> list[float]:
+    """Ask for pages one after the other, from one core or from any; return the times."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores if core is None else {core})
     try:
-        return trio.run(_round_trip_us, port, seconds)
+        return trio.run(_round_trips_us, port, seconds)
     finally:
         os.sched_setaffinity(0, cores)
 
 
-async def _round_trip_us(port: int, seconds: float) -> float:
+async def _round_trips_us(port: int, seconds: float) -> list[float]:
     stream = await TcpTransport().dial("127.0.0.1", port)
     target = memoryview(bytearray(PAGE_BYTES))
     times = []
@@ -163,13 +173,11 @@ async def _round_trip_us(port: int, seconds: float) -> float:
         received = 0
         while received < PAGE_BYTES:
             received += await stream.receive_into(target[received:])
-        times.append(time.perf_counter() - start)
+        times.append((time.perf_counter() - start) * 1e6)
     stream.close()
-    return statistics.median(times) * 1e6
+    return times
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve-bare"]:
-        trio.run(serve_bare, int(sys.argv[2]))
-    else:
-        harness.run_main({"nbd_remote": run}, __doc__)
+    assert sys.argv[1:2] == ["--serve-bare"]
+    trio.run(serve_bare, int(sys.argv[2]))

@@ -1,8 +1,11 @@
-"""Real pages: those of the files below a folder, cut at 4 KiB, without those of one repeated word."""
+"""Real pages: those of the files below a folder, cut at 4 KiB, without those of one repeated word.  And fio's."""
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
+
+from benchmarks.fio import COMPRESS_PERCENT
 
 PAGE_BYTES = 4096
 FOLDERS = ("/usr/lib", "/usr/bin", "/usr/share")
@@ -19,6 +22,13 @@ def real_pages(count: int) -> list[bytes]:
             return pages
     assert pages, "no readable file"
     return [pages[place % len(pages)] for place in range(count)]
+
+
+def fio_pages(count: int) -> list[bytes]:
+    """Return `count` pages as fio makes them: zeros at the end, and before them noise, of each page another."""
+    noise_bytes = PAGE_BYTES * (100 - COMPRESS_PERCENT) // 100
+    rng = random.Random(1)
+    return [rng.randbytes(noise_bytes).ljust(PAGE_BYTES, b"\0") for _ in range(count)]
 
 
 def _pages_of_files() -> Iterator[bytes]:

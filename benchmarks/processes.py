@@ -91,6 +91,7 @@ class Node:
     address: str = "127.0.0.1"
     # Put before the command, such as `ip netns exec NAME`.
     prefix: tuple[str, ...] = ()
+    is_tls: bool = False
     # Lines at the top, for the sections [memory] and [remote], and for its [[export]].
     top: str = ""
     memory: str = ""
@@ -142,6 +143,7 @@ def cluster(folder: Path, nodes: Sequence[Node]) -> Iterator[list[Daemon]]:
     """Run one daemon for each node until the block ends."""
     with ExitStack() as stack:
         (folder / "cluster.toml").write_text(_cluster_toml(nodes))
+        _write_certificates(folder, [node for node in nodes if node.is_tls])
         daemons = []
         for node in nodes:
             config = folder / f"ramsterd{node.number}.toml"
@@ -156,6 +158,16 @@ def cluster(folder: Path, nodes: Sequence[Node]) -> Iterator[list[Daemon]]:
             for daemon in daemons:
                 wait_until(daemon.is_linked, f"links of node {daemon.node.number}")
         yield daemons
+
+
+def _write_certificates(folder: Path, nodes: Sequence[Node]) -> None:
+    if not nodes:
+        return
+    from tests.helpers.authority import Authority  # noqa: PLC0415  needs libraries of the tests
+
+    authority = Authority(folder / "tls")
+    for node in nodes:
+        authority.issue(f"n{node.number}")
 
 
 def _cluster_toml(nodes: Sequence[Node]) -> str:
@@ -176,8 +188,14 @@ def _daemon_toml(node: Node) -> str:
         f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
         f'[tmem]\nsocket = "tmem{node.number}"\n'
         f'[log]\nlevel = "{node.log_level}"\nsubsystems.heartbeat = "{node.heartbeat_log_level}"\n'
+        f"{_tls_toml(node) if node.is_tls else ''}"
         f"{export if node.export_bytes else ''}"
     )
+
+
+def _tls_toml(node: Node) -> str:
+    mine = f"tls/n{node.number}"
+    return f'[tls]\nca = "tls/ca.pem"\ncertificate = "{mine}.pem"\nkey = "{mine}.key"\n'
 
 
 @contextmanager
@@ -194,6 +212,27 @@ def apart(pids: Sequence[int]) -> Iterator[int | None]:
     first, *_, last = sorted(all_cores)
     try:
         _place(pids, {last})
+        yield first
+    finally:
+        _place(pids, all_cores)
+
+
+@contextmanager
+def placed(pids: Sequence[int]) -> Iterator[int | None]:
+    """Keep each server on a core of its own, as if on a machine of its own, and yield that of their client.
+
+    Where no core is left for the client it shares that of the first server: the two are on one machine in use, too.
+    With one core there is nothing to choose, and None.
+    """
+    all_cores = os.sched_getaffinity(0)
+    if len(all_cores) < 2:
+        yield None
+        return
+    first, *others = sorted(all_cores)
+    cores = others[::-1] if len(others) >= len(pids) else [first, *others]
+    try:
+        for place, pid in enumerate(pids):
+            _place([pid], {cores[place % len(cores)]})
         yield first
     finally:
         _place(pids, all_cores)

@@ -1,20 +1,21 @@
 """put and get of the local store, per page of runs of 32, beside the bare codec call on the same pages.
 
-    python -m benchmarks.store [--rounds 5] [--quick]
+    python -m benchmarks --only store
 
-The pages are those of real files.  The bare call is lz4.block alone: no checksum, no copy, no arena, no table.
+The pages are those of real files, and those that fio writes.  The bare call is lz4.block alone: no checksum, no copy, no arena, no table.
 A put overwrites, as in use: the old version is dropped and its slot is used again.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import lz4.block
 
-from benchmarks import harness
-from benchmarks.harness import Options, at_most
-from benchmarks.pages import PAGE_BYTES, real_pages
+from benchmarks.pages import PAGE_BYTES, fio_pages, real_pages
+from benchmarks.suite.bars import BARE
+from benchmarks.suite.works import OURS, Measure, Measured, Setting, Work
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
@@ -22,6 +23,7 @@ from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 
 RUN_PAGES = 32
+PAGES = 32768
 OBJECT = b"disk"
 
 
@@ -67,10 +69,14 @@ def new_store(budget_bytes: int, pages_max: int) -> tuple[Store, PoolId]:
     return store, store.new_pool(PoolKind.PERSISTENT, program_pool("bench"))
 
 
-def run(options: Options) -> None:
-    """Print the table."""
-    count = 2048 if options.is_quick else 32768
-    pages = real_pages(count)
+def timed(work: Callable[[], object], pages_count: int) -> Measure:
+    """Return a contestant; a whole call is measured, however long it takes."""
+    return lambda _seconds: Measured(microseconds_per_page(work, pages_count))
+
+
+def works_of(title: str, pages: list[bytes]) -> list[Work]:
+    """Put and get these pages, by a store of their own and by the bare codec."""
+    count = len(pages)
     zpages = [lz4.block.compress(page, store_size=False) for page in pages]
     runs = [
         memoryview(b"".join(pages[start : start + RUN_PAGES]))
@@ -78,27 +84,25 @@ def run(options: Options) -> None:
     ]
     store, pool = new_store(count * PAGE_BYTES * 2, 4 * count)
     put_all(store, pool, runs)
-    for work, ours, bare, bar in [
-        ("put", partial(put_all, store, pool, runs), partial(compress_all, pages), at_most(1.6)),
-        (
-            "get",
-            partial(get_all, store, pool, len(runs)),
-            partial(decompress_all, zpages),
-            at_most(2),
-        ),
-    ]:
-        our_samples, bare_samples = harness.interleaved(
-            options.rounds,
-            partial(microseconds_per_page, ours, count),
-            partial(microseconds_per_page, bare, count),
+    pairs = {
+        "put": (partial(put_all, store, pool, runs), partial(compress_all, pages)),
+        "get": (partial(get_all, store, pool, len(runs)), partial(decompress_all, zpages)),
+    }
+    return [
+        Work(
+            f"{work}, runs of {RUN_PAGES}, {title}",
+            "us",
+            {OURS: timed(mine, count), BARE: timed(bare, count)},
         )
-        harness.print_comparison(
-            f"{work}, runs of {RUN_PAGES}", "us", our_samples, "bare lz4", bare_samples, bar
-        )
-    raw = store.statistics().put_raw_pages_total / store.statistics().put_pages_total
-    ratio = sum(map(len, zpages)) / count / PAGE_BYTES
-    print(f"  ({count} pages of real files, lz4 to {ratio:.0%} of their size, {raw:.0%} kept raw)")
+        for work, (mine, bare) in pairs.items()
+    ]
 
 
-if __name__ == "__main__":
-    harness.run_main({"store": run}, __doc__)
+@contextmanager
+def scene(setting: Setting) -> Iterator[Sequence[Work]]:
+    """Have one store for each kind of pages."""
+    count = setting.size(PAGES)
+    yield [
+        *works_of("real files", real_pages(count)),
+        *works_of("fio's pages", fio_pages(count)),
+    ]

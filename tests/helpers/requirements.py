@@ -9,6 +9,7 @@ import pytest
 
 # The Debian package that brings each tool; `tests/install-tools` installs the same ones.
 PACKAGES = {
+    "git": "git",
     "nbdkit": "nbdkit",
     "nbdinfo": "libnbd-bin",
     "nbdcopy": "libnbd-bin",

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import page_writer
+from benchmarks.pages import PAGE_BYTES
+from benchmarks.processes import EXPORT, MIB, Node, cluster
+from ramsterd.client.nbd import NbdClient
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.system
@@ -58,3 +63,24 @@ def test_clients_that_came_and_went_leave_no_memory_behind(sockets: Path) -> Non
     assert len(judged) == 3
     assert all(line.endswith(": reached") for line in judged), printed
     assert not list(sockets.iterdir())
+
+
+def test_pages_of_real_files_are_where_they_were_written(
+    sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_writer, "PAGES", 256)
+    page_writer.corpus.cache_clear()
+    size = 4 * MIB
+    with cluster(sockets, [Node(1, 4 * size, size)]) as (daemon,):
+        page_writer.fill(daemon.uri, size)
+        with NbdClient.connect(daemon.nbd_socket, EXPORT) as client:
+            for place in range(0, size, 32 * PAGE_BYTES):
+                _, pages = page_writer.pieces_of(place, 32 * PAGE_BYTES)
+                assert client.read(place, len(pages)) == pages
+        written = page_writer.run(
+            daemon.uri, size, request_bytes=PAGE_BYTES, depth=8, seconds=0.05, is_random=True
+        )
+        requests = daemon.status()["engine"]["store"]["put_pages_total"]
+    assert written.pages == written.requests
+    assert requests == size // PAGE_BYTES + written.pages
+    page_writer.corpus.cache_clear()
