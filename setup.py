@@ -18,7 +18,7 @@ LOOPS = Extension(
     sources=[str(source) for source in SOURCES if source.suffix == ".c"],
     depends=[str(source) for source in SOURCES],
     define_macros=[("RAMSTER_SOURCES_SUM", f"{SUM}L")],
-    libraries=["lz4"],
+    libraries=["lz4", "xxhash"],
     extra_compile_args=["-std=c11", "-g0", "-Wall", "-Wextra"],
     optional=CHOICE != "require",
 )

@@ -3,7 +3,6 @@
 #include "loops.h"
 
 #include <lz4.h>
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 /* Unpack a page that is here; return 0 if it is not here whole, or of another codec: Python says which. */

@@ -4,7 +4,6 @@
 
 #include <lz4.h>
 #include <stddef.h>
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define ZPAGE_ROOM LZ4_COMPRESSBOUND(PAGE_BYTES)

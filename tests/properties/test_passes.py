@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from config.limits import PAGE_BYTES
-from ramsterd.frontends.nbd.protocol import Command, Errno
+from ramsterd.frontends.nbd.protocol import PASS_PAGES_MAX, SLICE_PAGES, Command, Errno
 from tests.fakes.nbd_words import Structured, parse_structured, request, write
 from tests.fuzz.target import kept_inputs, pieces
 from tests.helpers.disk_nodes import DISK_PAGES, DiskNode
@@ -84,6 +84,24 @@ def test_the_compiled_pass_is_reached() -> None:
     assert node.store.counters.put == 40
     content = b"".join(make_page(1000, index) for index in range(40))
     assert bytes(node.answered).endswith(content)
+
+
+def test_a_pass_of_many_pages_ends_as_it_does_without_compiled_loops() -> None:
+    require_compiled()
+    asked = b"".join(
+        request(Command.READ, each, 0, SLICE_PAGES * PAGE_BYTES)
+        for each in range(2 * PASS_PAGES_MAX // SLICE_PAGES)
+    )
+    seen = []
+    for is_compiled in (True, False):
+        node = DiskNode(is_compiled=is_compiled)
+        node.transmission.received.space()
+        node.transmission.received.feed(asked)
+        node.transmission.serve()
+        assert node.transmission.has_unserved
+        seen.append((node.transmission.pages_of_pass, node.seen()))
+    assert seen[0] == seen[1]
+    assert seen[0][0] == PASS_PAGES_MAX
 
 
 def test_a_page_that_is_damaged_and_then_lost_is_never_answered() -> None:
