@@ -132,6 +132,10 @@ class Asking:
         queued.serials.append(serial)
         queued.rows.append(row)
 
+    def has_queued(self) -> bool:
+        """Whether some holder has something to be asked for, and is not parked."""
+        return bool(self._queued)
+
     def queued_holders(self) -> list[int]:
         """Return the holders that have something to be asked for, and are not parked."""
         return list(self._queued)

@@ -35,6 +35,7 @@ from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.fetch.unreachable import UnreachableReads, unreachable_reads
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
+from ramsterd.remote.limits.alarm import earlier
 from ramsterd.remote.wire import parse_get_reply
 
 
@@ -71,6 +72,9 @@ class Fetches:
             is_reachable=is_reachable,
             wanted=self._gets.wanted,
         )
+        # Asked in each pass.
+        self.has_done, self.take_done = self._gets.has_done, self._gets.take_done
+        self.has_queued = self._asking.has_queued
         self._fetched = 0
         self._fetched_zpage_bytes = 0
         self._installed = 0
@@ -104,10 +108,6 @@ class Fetches:
     def is_wanted(self, serial: int) -> bool:
         """Whether somebody waits for a page already."""
         return serial in self._gets.wanted
-
-    def take_done(self) -> list[PendingGet]:
-        """Return the gets that ended since the last call."""
-        return self._gets.take_done()
 
     def _want(self, pending: PendingGet, position: int, row: int) -> None:
         holder = self._asking.choose(row)
@@ -350,8 +350,7 @@ class Fetches:
 
     def next_deadline(self) -> float | None:
         """Return when the first waiting get gives up, or the first request is to be hedged."""
-        times = self._gets.next_deadline(), self._asking.next_deadline()
-        return min((time for time in times if time is not None), default=None)
+        return earlier(self._gets.next_deadline(), self._asking.next_deadline())
 
     def on_deadline(self, now: float) -> None:
         """Give up gets that have waited long enough, and ask others for what takes long."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ramsterd.core.page import PoolId
+from ramsterd.remote.limits.alarm import earlier
 
 # One bytes of 4096 for each page of a run; None is a hole (persistent) or a miss (ephemeral).
 Pages: TypeAlias = list[bytes | None]
@@ -151,6 +152,10 @@ class PendingGets:
                 self._stop_waiting(pending)
         self._forget_who_is_over()
 
+    def has_done(self) -> bool:
+        """Whether gets have ended since `take_done`."""
+        return bool(self._done)
+
     def take_done(self) -> list[PendingGet]:
         """Return the gets that ended since the last call."""
         done, self._done = self._done, []
@@ -160,10 +165,8 @@ class PendingGets:
 
     def next_deadline(self) -> float | None:
         """Return when the first get gives up, or begins to outwait."""
-        first = next(iter(self._waiting), None)
-        last = self._last_deadline()
-        deadline = last if first is None else min(first.deadline, last)
-        return None if deadline == math.inf else deadline
+        first = next(iter(self._waiting)).deadline if self._waiting else None
+        return earlier(first, self._last_deadline() if self._outwaiting else None)
 
     def expire(self, now: float) -> bool:
         """Give up gets that have waited long enough; return whether there were any."""
