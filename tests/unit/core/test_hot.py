@@ -1,5 +1,4 @@
 from ramsterd.core.family import Family
-from ramsterd.core.install import install
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
@@ -8,6 +7,7 @@ from ramsterd.core.size_classes import FRAMES_OF_CLASS
 from ramsterd.core.store import Store
 from tests.helpers.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
 from tests.helpers.dropping import drop_run
+from tests.helpers.installing import install
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
 
 # Put and get.
