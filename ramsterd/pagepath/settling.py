@@ -178,7 +178,8 @@ class Settling:
         Those that nobody asked for are for who brings pages home.
         """
         for pending in self._fetches.take_done():
-            if not self._machines.background_fetch.on_done(pending):
+            is_background = pending.asked_at is None
+            if not (is_background and self._machines.background_fetch.on_done(pending)):
                 self._outbox.add(GetDone(pending))
 
     # Lists.

@@ -126,7 +126,7 @@ class Transmission:
             export.pool,
             export.object_id,
             export.size,
-            pager.get_here,
+            pager.get_each,
             pager.put_each,
             answers.each_page,
         )
@@ -250,7 +250,7 @@ class Transmission:
                     rare.wanted_bytes = REQUEST_BYTES
                     self._read_together()
                     self._write_together(write_word)
-                    self.has_unserved = rare.pages_of_pass >= PASS_PAGES_MAX
+                    self.has_unserved = rare.pages_of_pass >= PASS_PAGES_MAX or (in_flight.is_full)
                 if not self.has_unserved:
                     self._serve(write_word)
         finally:
@@ -324,7 +324,7 @@ class Transmission:
             received.start = start
 
     def _read_together(self) -> None:
-        """Serve the READs of one page each that a pass begins with, up to the first whose page is not here.
+        """Serve the READs of one page each that a pass begins with, and owe those whose pages are not here.
 
         A client that asks for much at a time pays once for what a call costs.
         """
@@ -332,7 +332,7 @@ class Transmission:
         start, end = received.start, received.end
         if end - start < _TOGETHER_BYTES_MIN:
             return
-        pool, object_id, size, get_here, _, answer_each = self._together
+        pool, object_id, size, get_each, _, answer_each = self._together
         whole_end = start + (end - start) // REQUEST_BYTES * REQUEST_BYTES
         view = received.view[start : min(whole_end, start + _TOGETHER_BYTES_MAX)]
         cookies, offsets = [], []
@@ -341,13 +341,22 @@ class Transmission:
                 break
             cookies.append(cookie)
             offsets.append(offset)
-        if len(offsets) < _TOGETHER_MIN:
+        room = self._in_flight.room(PAGE_BYTES)
+        if min(room, len(offsets)) < _TOGETHER_MIN:
             return
-        pages = get_here(pool, object_id, [offset >> _PAGE_SHIFT for offset in offsets])
-        answer_each(cookies, offsets, pages)
+        pages, follow, lost = get_each(
+            pool,
+            object_id,
+            [offset >> _PAGE_SHIFT for offset in offsets[:room]],
+            partial(self._debts.on_each, self._latency.began_at, cookies, offsets),
+        )
         count = len(pages)
+        if follow or lost:
+            self._debts.answer_or_owe_each(cookies, offsets, pages, follow, lost)
+        else:
+            answer_each(cookies, offsets, pages)
         self._requests_counted[_READ] += count
-        self._latency.reads += count
+        self._latency.reads += count - len(follow)
         self._rare.pages_of_pass += count
         received.start += count * REQUEST_BYTES
 

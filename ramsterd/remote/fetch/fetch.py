@@ -122,15 +122,14 @@ class Fetches:
             if second or not first or self._holders[first].is_dead:
                 holder = asking.choose(row)
             if not holder:
-                self._lose(pending, row)
+                self._lose(pending, position, row)
             elif want(serial, pending, position):
                 asking.queue(holder, serial, row)
 
-    def _lose(self, pending: PendingGet, row: int) -> None:
-        if self._store.versions.lose(row):
-            self._gets.finish(pending, GetOutcome.LOST)
-        else:
-            self._gets.missed += 1
+    def _lose(self, pending: PendingGet, position: int, row: int) -> None:
+        """No holder of a page is left, so nobody waits for it any more."""
+        pending.missing += 1
+        self._lose_for([(pending, position)], row)
 
     def _look_up_again(self, waiters: list[Waiter]) -> None:
         """A page was put again or flushed while it was on its way: what do its gets find now?"""
@@ -142,9 +141,9 @@ class Fetches:
         if pending.pool not in self._store.pools:
             self._gets.deliver(pending, position, None)
             return
-        run = self._store.get(pending.pool, pending.object_id, pending.index + position, 1)
+        run = self._store.get(pending.pool, pending.object_id, pending.indexes[position], 1)
         if run.lost_count:
-            self._gets.finish(pending, GetOutcome.LOST)
+            self._gets.fail(pending, position, GetOutcome.LOST)
         elif run.elsewhere:
             self._want(pending, [(position, run.elsewhere[0][1])])
             self._gets.count_down(pending)
@@ -264,7 +263,7 @@ class Fetches:
         self._gets.missed += not is_persistent
         for pending, position in waiters:
             if is_persistent:
-                self._gets.finish(pending, GetOutcome.LOST)
+                self._gets.fail(pending, position, GetOutcome.LOST)
             else:
                 self._gets.deliver(pending, position, None)
 
@@ -315,7 +314,7 @@ class Fetches:
             if awaited and waiter[0].outwaits:
                 waiting.append(waiter)
             else:
-                self._gets.give_up(waiter[0])
+                self._gets.give_up(*waiter)
         if waiting:
             self._gets.put_back(serial, waiting)
             self._asking.queue(awaited[0], serial, row)
