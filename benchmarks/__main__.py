@@ -22,6 +22,7 @@ from benchmarks import (
     memory,
     passes,
     polling,
+    remote_passes,
     restart,
     stalls,
     tmem,
@@ -33,6 +34,7 @@ from benchmarks.suite.scenes import SCENES
 BENCHMARKS: dict[str, harness.Benchmark] = {
     **{scene: benchmark(scene) for scene in SCENES},
     "tmem": tmem.run,
+    "remote_passes": remote_passes.run,
     "memory": memory.run,
     "passes": passes.run,
     "polling": polling.run,

@@ -194,6 +194,16 @@ def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
     return page
 
 
+def decode_same(packed: int, code: int, zpage: bytes | memoryview, checksum: int) -> bytes | None:
+    """Return the page if a zpage from a peer, with what it says of it, is what was packed."""
+    if code != packed:
+        return None
+    try:
+        return decode_page(code, zpage, checksum)
+    except CorruptPage:
+        return None
+
+
 def is_packed_valid(packed: int) -> bool:
     """Whether a number from a peer can be the packed form of a zpage that has bytes."""
     return packed in PACKED_WITH_BYTES

@@ -234,12 +234,9 @@ def get_pages(
     addresses: Sequence[int],
     rows: list[int],
     pages: list[bytes | None],
-    elsewhere: list[tuple[int, int]] | None,
+    elsewhere: list[tuple[int, int]],
 ) -> int:
-    """Get the pages of entries, of one leaf or of many; return how many are lost.  `rows` is what stands in them.
-
-    Without `elsewhere` this ends at the first page that is not here whole, and changes nothing.
-    """
+    """Get the pages of entries, of one leaf or of many; return how many are lost.  `rows` is what stands in them."""
     arena, chunks_of_block, row_view = (
         versions.zbud.arena,
         versions.zbud.chunks_of_block,
@@ -260,22 +257,16 @@ def get_pages(
                     page = decode_page(packed, zpage, checksum)
                     local += 1
                 except CorruptPage:
-                    if elsewhere is None:
-                        break
                     if versions.on_corrupt(row):
                         elsewhere.append((len(pages), row))
                     elif versions.table.entries[addresses[len(pages) - pages_before]] == LOST:
                         lost += 1
-            elif elsewhere is None:
-                break
             else:
                 elsewhere.append((len(pages), row))
         elif row == ZERO:
             page = ZERO_PAGE
             local += 1
         elif row == LOST:
-            if elsewhere is None:
-                break
             lost += 1
         pages.append(page)
     versions.counters.get_local += local

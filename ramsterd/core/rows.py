@@ -135,6 +135,12 @@ class Rows(FramedItems):
 
     # Many rows.
 
+    def whereabouts(self, rows: Iterable[int]) -> list[tuple[int, int, int]]:
+        """Return the serial and the first two holders of each row."""
+        unpack, view = ROW.unpack_from, self.view
+        fields = [unpack(view, row * ROW_BYTES) for row in rows]
+        return [(each[0], each[5], each[6]) for each in fields]
+
     def live(self) -> Iterator[int]:
         """Yield the rows in use.  Walks all of them."""
         for first, stop in self.live_spans(FIRST_ROW, self.high):

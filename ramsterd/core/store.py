@@ -274,25 +274,30 @@ class Store:
         self.counters.get_remote += len(elsewhere)
         return RunOfPages(pages, elsewhere, lost_count)
 
-    def get_here(
+    def get_each(
         self, pool_id: PoolId, object_id: bytes, indexes: Sequence[int]
-    ) -> list[bytes | None]:
-        """Return pages anywhere in an object, up to the first that is not here; None is a hole.
-
-        That one is elsewhere, lost or corrupt: `get` says which.
-        """
+    ) -> tuple[RunOfPages, list[int]]:
+        """Return pages anywhere in an object, up to the first that is named twice, and the positions of those that are lost."""
         check_run(max(indexes), 1)
+        if len(set(indexes)) < len(indexes):
+            # The row of a page that is found lost is gone: nothing may come to it again.
+            indexes = indexes[: _first_repeated(indexes)]
         page_object = self.pools[pool_id].find_object(object_id)
         pages: list[bytes | None] = []
+        elsewhere: list[tuple[int, int]] = []
+        lost: list[int] = []
         if page_object is None:
             pages = [None] * len(indexes)
         else:
             find, entries = self.table.find, self.table.entries
             addresses = [find(page_object, index, 1)[0] for index in indexes]
             rows = [entries[address] for address in addresses]
-            get_pages(self.versions, addresses, rows, pages, None)
-        self.counters.get_hole += pages.count(None)
-        return pages
+            if get_pages(self.versions, addresses, rows, pages, elsewhere):
+                lost = [at for at, address in enumerate(addresses) if entries[address] == LOST]
+        self.counters.get_hole += pages.count(None) - len(lost) - len(elsewhere)
+        self.counters.get_lost += len(lost)
+        self.counters.get_remote += len(elsewhere)
+        return RunOfPages(pages, elsewhere, len(lost)), lost
 
     def put_zeros(
         self,
@@ -424,3 +429,13 @@ class Store:
     def check_invariants(self) -> None:
         """Assert what must be true between calls.  Walks everything."""
         audit(self.versions)
+
+
+def _first_repeated(indexes: Sequence[int]) -> int:
+    """Return the place of the first that stands before it, too."""
+    seen = set[int]()
+    for place, index in enumerate(indexes):
+        if index in seen:
+            return place
+        seen.add(index)
+    return len(indexes)

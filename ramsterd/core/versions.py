@@ -188,6 +188,10 @@ class Versions:
         """These are here no more, while the copies that peers have may be too few: rebuild takes them."""
         self._thinned += rows
 
+    def has_thinned(self) -> bool:
+        """Whether rows were noted since `take_thinned`."""
+        return bool(self._thinned)
+
     def take_thinned(self) -> list[int]:
         """Return the rows that were noted since the last call."""
         thinned, self._thinned = self._thinned, []
@@ -200,6 +204,10 @@ class Versions:
             self._owed[holder] = [serial]
         else:
             serials.append(serial)
+
+    def has_owed(self) -> bool:
+        """Whether a holder keeps versions that it was not said to be owed a flush for."""
+        return bool(self._owed)
 
     def take_owed(self) -> dict[int, list[int]]:
         """Return the serials dropped since the last call, by holder id."""

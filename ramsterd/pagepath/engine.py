@@ -12,7 +12,7 @@ new PUT to it.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from config.limits import COPIES_MAX
 from config.model import ClusterConfig, DaemonConfig, PoolCodec, RemoteConfig
@@ -130,7 +130,7 @@ class Engine:
         """Return the pages of a run, or an outcome, or a pending get that `GetDone` ends."""
         found = self.look(pool, object_id, index, count)
         if isinstance(found, RunOfPages):
-            return self.fetch(pool, object_id, index, found, now=now)
+            return self.fetch(pool, object_id, range(index, index + count), found, now=now)
         return found
 
     def look(
@@ -146,17 +146,21 @@ class Engine:
         return run if run.elsewhere else run.pages
 
     def fetch(
-        self, pool: PoolId, object_id: bytes, index: int, run: RunOfPages, *, now: float
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        run: RunOfPages,
+        *,
+        now: float,
+        is_each: bool = False,
     ) -> PendingGet:
-        """Ask peers for what `look` did not find here, in the same step; `GetDone` ends it."""
+        """Ask peers for what `look`, or `Store.get_each`, did not find here, in the same step; `GetDone` tells of it."""
+        deadline = now + self.machines.remote.fetch_seconds_max
+        waits = {position for position, _ in run.elsewhere} if is_each else None
+        outwaits = self.store.pools[pool].outwaits
         pending = PendingGet(
-            pool,
-            object_id,
-            index,
-            run.pages,
-            now + self.machines.remote.fetch_seconds_max,
-            outwaits=self.store.pools[pool].outwaits,
-            asked_at=now,
+            pool, object_id, indexes, run.pages, deadline, outwaits, asked_at=now, waits=waits
         )
         self.machines.fetches.wait(pending, run)
         return pending

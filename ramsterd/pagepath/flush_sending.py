@@ -68,6 +68,10 @@ class FlushSending:
         if self.owed:
             self._send_at = now
 
+    def has_owed(self) -> bool:
+        """Whether flushes leave some time, now perhaps."""
+        return self._send_at is not None
+
     def next_deadline(self) -> float | None:
         """Return when flushes leave that no PUT has taken along."""
         return self._send_at

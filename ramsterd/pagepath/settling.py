@@ -3,8 +3,9 @@
 What events since the last pass ask for is done, or handed outside.
 
 The order of the phases matters, and each says why it stands where it does, or that it may change
-places with the one before it; `tests/unit/pagepath/test_phases.py` holds the order.  A phase that
-finds nothing to do costs next to nothing: a pass ends for every batch of requests.
+places with the one before it; `tests/unit/pagepath/test_phases.py` holds the order.  A pass ends
+for every batch of requests, and mostly one or two phases have something to do: each is asked first,
+which costs next to nothing.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,7 @@ class Settling:
     def __init__(self, machines: Machines) -> None:
         self._machines = machines
         self._room, self._versions = machines.store.room, machines.store.versions
+        self._slices = machines.slices
         self._outbox = machines.outbox
         self._holders = machines.holders
         self._reach = machines.reach
@@ -37,51 +39,53 @@ class Settling:
         self._drop_at: float | None = None
         # When the last pass ended: now, to half a second, for what is told without a clock.
         self.settled_at = 0.0
-        self.phases: Final[tuple[Callable[[float], None], ...]] = (
+        # Whether there is anything to do, and the phase that does it.
+        self._phases: Final[tuple[tuple[Callable[[], object], Callable[[float], None]], ...]] = (
             # First, for what it drops is room for all that follows.
-            self._go_on_with_long_work,
+            (self._has_long_work, self._go_on_with_long_work),
             # What was repatriated is adopted before anything clean is dropped.  Long work may as
             # well come behind it.
-            self._end_gets,
+            (self._fetches.has_done, self._end_gets),
             # What may vanish makes room before anything travels for it.
-            self._drop_what_may_vanish,
+            (self._remotifier.may_drop, self._drop_what_may_vanish),
             # What drops, puts and answers have made obsolete is owed by now, and leaves before any
             # new PUT: a page that was adopted as it would be dropped may leave in this pass, and
             # its flush must not come behind it.
-            machines.flushes.collect,
+            (self._versions.has_owed, machines.flushes.collect),
             # Room for writes comes before copies for a client that waits for them.
-            self._send_what_must_leave,
+            (self._remotifier.must_send, self._send_what_must_leave),
             # Requests that are fulfilled by now need nothing more sent, and what was adopted is
             # added to the others.  No PUT that was just sent is answered yet: it may as well stand
             # before the above.
-            self._end_replications,
-            self._send_what_is_to_be_replicated,
+            (self._replicator.has_work, self._end_replications),
+            (self._replicator.has_work, self._send_what_is_to_be_replicated),
             # A peer that is sent pages is not checked meanwhile, so all PUTs of this pass have
             # begun.
-            self._check_holders,
+            (self._trust.has_to_check, self._check_holders),
             # Whatever was queued for a holder that can't be asked goes to another in this pass.  A
             # check is a request of its own: it may as well come behind this.
-            self._redirect_gets,
-            self._send_gets,
+            (self._fetches.has_queued, self._redirect_gets),
+            (self._fetches.has_queued, self._send_gets),
             # Behind what somebody waits for.  PUTs have taken theirs along.
-            machines.flushes.send_due,
+            (machines.flushes.has_owed, machines.flushes.send_due),
             # Behind the flushes that are owed: a list should not name what is to go anyway.
-            self._ask_for_lists,
+            (machines.reconciler.has_work, self._ask_for_lists),
             # Behind all that finds copies missing; the sweep's own findings come with its slice.
             # These four find nothing for each other, and may stand in any order.
-            self._note_pages_at_risk,
-            machines.sweeps.settle,
+            (self._versions.has_thinned, self._note_pages_at_risk),
+            (machines.sweeps.has_work, machines.sweeps.settle),
             # Gets that were given up above: nobody waits for another pass.
-            self._end_gets,
+            (self._fetches.has_done, self._end_gets),
             # Every bad copy of this pass is known: lists and answers came before.
-            self._tell_of_trust,
+            (self._trust.has_news, self._tell_of_trust),
         )
 
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
         self.settled_at = now
-        for phase in self.phases:
-            phase(now)
+        for has_work, phase in self._phases:
+            if has_work():
+                phase(now)
         return self._outbox.take()
 
     def next_deadline(self) -> float | None:
@@ -90,9 +94,12 @@ class Settling:
 
     # Room.
 
+    def _has_long_work(self) -> bool:
+        return bool(self._slices) or self._room.wants_tables is not None
+
     def _go_on_with_long_work(self, now: float) -> None:
         """Do a slice of what takes long, and make room in the tables for puts that wait."""
-        self._machines.slices.on_deadline(now)
+        self._slices.on_deadline(now)
         self._room.evict_for_tables()
 
     def _drop_what_may_vanish(self, now: float) -> None:
@@ -107,8 +114,7 @@ class Settling:
             self._send_puts(puts, now)
 
     def _end_replications(self, _: float) -> None:
-        if done := self._replicator.take_done():
-            self._outbox.add(*map(Replicated, done))
+        self._outbox.add(*map(Replicated, self._replicator.take_done()))
 
     def _send_what_is_to_be_replicated(self, now: float) -> None:
         while not self._machines.is_leaving and (blocks := self._replicator.blocks_to_send()):
@@ -130,8 +136,6 @@ class Settling:
     def _check_holders(self, _: float) -> None:
         """Ask peers for a page of what they lately said they stored."""
         machines = self._machines
-        if not self._trust.to_check:
-            return
         for node in sorted(self._trust.to_check):
             holder = self._holders.living(node)
             if holder is None or not self._reach.is_reachable(holder):
@@ -174,7 +178,8 @@ class Settling:
         Those that nobody asked for are for who brings pages home.
         """
         for pending in self._fetches.take_done():
-            if not self._machines.background_fetch.on_done(pending):
+            is_background = pending.asked_at is None
+            if not (is_background and self._machines.background_fetch.on_done(pending)):
                 self._outbox.add(GetDone(pending))
 
     # Lists.
@@ -200,5 +205,4 @@ class Settling:
             self._machines.on_thinned(row)
 
     def _tell_of_trust(self, _: float) -> None:
-        if news := self._trust.take_news():
-            self._outbox.add(*news)
+        self._outbox.add(*self._trust.take_news())

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from config.limits import PAGE_BYTES
@@ -10,7 +11,14 @@ from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId
 from ramsterd.core.passes import ServedPass
 from ramsterd.frontends.nbd.protocol import PASS_PAGES_MAX
-from ramsterd.frontends.pager import Dropped, GetOutcome, GetResult, PutOutcome
+from ramsterd.frontends.pager import (
+    Dropped,
+    EachCame,
+    EachGot,
+    GetOutcome,
+    GetResult,
+    PutOutcome,
+)
 
 T = TypeVar("T")
 PageKey = tuple[PoolId, bytes, int]
@@ -65,18 +73,39 @@ class FakeClient:
             return GetOutcome.UNREACHABLE
         return [self._fake.pages.get((pool, object_id, each)) for each in run]
 
-    def get_here(
-        self, pool: PoolId, object_id: bytes, indexes: Sequence[int]
-    ) -> list[bytes | None]:
-        missing = self._fake.lost | self._fake.unreachable
-        found: list[bytes | None] = []
-        for index in () if self._fake.is_delaying else indexes:
-            if index in missing:
+    def get_each(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        done: Callable[[EachCame], None],
+    ) -> EachGot:
+        """Is not about what `get` answers at once as unreachable, nor what comes behind it."""
+        fake, some = self._fake, list[int]()
+        for index in indexes:
+            if index in some or (index in fake.unreachable and not fake.is_delaying):
                 break
-            found.append(self._fake.pages.get((pool, object_id, index)))
-        self._fake.calls["get_here"] += 1
-        self._fake.calls["get"] += len(found)
-        return found
+            some.append(index)
+        fake.calls["get_each"] += 1
+        fake.calls["get"] += len(some)
+        pages: list[bytes | None] = [None] * len(some)
+        lost: list[int] = []
+        for position, index in enumerate(some):
+
+            def came(found: GetResult, position: int = position) -> None:
+                failed: dict[int, GetOutcome] = {}
+                if isinstance(found, GetOutcome):
+                    failed[position] = found
+                else:
+                    pages[position] = found[0]
+                done(EachCame([position], pages, failed))
+
+            found = self._now_or_later(partial(self._get, pool, object_id, index, 1), came)
+            if isinstance(found, list):
+                pages[position] = found[0]
+            elif found is not None:
+                lost.append(position)
+        return EachGot(list(pages), list(range(len(some))) if fake.is_delaying else [], lost)
 
     def put(
         self,

@@ -3,13 +3,13 @@
 from ramsterd.core.codec import encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import put_zpages
-from ramsterd.core.install import install
 from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import Store
 from tests.helpers.disk import OBJECT
+from tests.helpers.installing import install
 from tests.helpers.made_pages import joined, make_store
 
 A, B, C = 11, 12, 13

@@ -12,13 +12,13 @@ from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page, encode_page, is_p
 from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages, put_zpages
-from ramsterd.core.install import install
 from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, return_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import RunOfPages, Store
 from tests.helpers.dropping import drop_object, drop_pool, drop_run
+from tests.helpers.installing import install
 
 Handle = tuple[PoolId, bytes, int]
 Zpage = tuple[int, bytes, int]  # packed, zpage, checksum

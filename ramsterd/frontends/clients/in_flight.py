@@ -43,18 +43,23 @@ class InFlight:
         """Whether no more requests may come."""
         return self.bytes >= self._bytes_max or self.count >= self._requests_max
 
-    def begin(self, count_bytes: int) -> None:
-        """A request waits."""
-        self.count += 1
-        self.bytes += count_bytes
-        self._counters.in_flight_count += 1
+    def room(self, count_bytes: int) -> int:
+        """Return how many more requests of so many bytes each may wait."""
+        by_bytes = -((self.bytes - self._bytes_max) // count_bytes)
+        return max(0, min(by_bytes, self._requests_max - self.count))
 
-    def end(self, count_bytes: int) -> None:
-        """A request waits no more."""
-        assert self.count > 0, "what waits ends once"
-        self.count -= 1
+    def begin(self, count_bytes: int, requests: int = 1) -> None:
+        """A request waits, or some that have so many bytes together."""
+        self.count += requests
+        self.bytes += count_bytes
+        self._counters.in_flight_count += requests
+
+    def end(self, count_bytes: int, requests: int = 1) -> None:
+        """Those wait no more."""
+        assert self.count >= requests, "what waits ends once"
+        self.count -= requests
         self.bytes -= count_bytes
-        self._counters.in_flight_count -= 1
+        self._counters.in_flight_count -= requests
 
     def on_answered(self) -> None:
         """The reply to a request that had waited is in the queue."""

@@ -40,15 +40,19 @@ class RequestLatency:
         self._read_local, self._read_peer = Latency(), Latency()
         self._write_local, self._write_peer = Latency(), Latency()
         # Begun in an earlier pass, and answered since the shell last told the time.
-        self.ended: list[tuple[Latency, float]] = []
+        self.ended: list[tuple[Latency, float, int]] = []
 
-    def on_read(self, began_at: float, *, is_in_pass: bool) -> None:
-        """A read is answered that began in an earlier pass: in a pass of its connection, or between them."""
-        self.ended.append((self._read_local if is_in_pass else self._read_peer, began_at))
+    def on_read(self, began_at: float, *, is_in_pass: bool, count: int = 1) -> None:
+        """A read is answered that began in an earlier pass: in a pass of its connection, or between them.
+
+        Or several that began in the same one.
+        """
+        latency = self._read_local if is_in_pass else self._read_peer
+        self.ended.append((latency, began_at, count))
 
     def on_write(self, began_at: float, *, is_in_pass: bool) -> None:
         """A write is answered, likewise."""
-        self.ended.append((self._write_local if is_in_pass else self._write_peer, began_at))
+        self.ended.append((self._write_local if is_in_pass else self._write_peer, began_at, 1))
 
     def end_pass(self, now: float) -> None:
         """What the pass answered has left, or waits for a client that does not read."""
@@ -64,8 +68,8 @@ class RequestLatency:
 
     def on_sent(self, now: float) -> None:
         """What was answered between passes has left, likewise."""
-        for latency, began_at in self.ended:
-            latency.add(now - began_at)
+        for latency, began_at, count in self.ended:
+            latency.add(now - began_at, count)
         self.ended.clear()
 
     def statistics(self) -> RequestLatencyStatistics:

@@ -5,14 +5,15 @@ methods, handed to the pager) settles the debt later and appends the reply (`cli
 After the connection's end the pager calls nothing back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from config.limits import PAGE_BYTES
 from ramsterd.frontends.clients.in_flight import InFlight
 from ramsterd.frontends.nbd.answers import Answers
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.failures import Failure, failure_of
 from ramsterd.frontends.nbd.protocol import IN_FLIGHT_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX
-from ramsterd.frontends.pager import GetOutcome, GetResult, PutOutcome
+from ramsterd.frontends.pager import EachCame, GetOutcome, GetResult, Pages, PutOutcome
 
 
 class Debts:
@@ -49,6 +50,39 @@ class Debts:
         else:
             self.answer(cookie, failure_of(outcome))
 
+    def answer_or_owe_each(
+        self,
+        cookies: Sequence[bytes],
+        offsets: Sequence[int],
+        pages: Pages,
+        follow: list[int],
+        lost: list[int],
+    ) -> None:
+        """Answer READs of one page each as far as their pages are here, or lost; the others follow."""
+        self.in_flight.begin(len(follow) * PAGE_BYTES, len(follow))
+        start = 0
+        for position in (*lost, len(pages)):
+            self._answer_here(cookies, offsets, pages, range(start, position), {*follow})
+            if position < len(pages):
+                self.answer(cookies[position], failure_of(GetOutcome.LOST))
+            start = position + 1
+
+    def _answer_here(
+        self,
+        cookies: Sequence[bytes],
+        offsets: Sequence[int],
+        pages: Pages,
+        positions: range,
+        follow: set[int],
+    ) -> None:
+        here = [position for position in positions if position not in follow]
+        if here:
+            self._answers.each_page(
+                [cookies[position] for position in here],
+                [offsets[position] for position in here],
+                [pages[position] for position in here],
+            )
+
     def answer_or_owe_write(self, cookie: bytes, length: int, outcome: PutOutcome | None) -> None:
         """Answer an everyday WRITE, likewise."""
         if outcome is None:
@@ -67,6 +101,26 @@ class Debts:
         else:
             self._answers.pages(cookie, offset, result)
         self._latency.on_read(began_at, is_in_pass=self.in_flight.is_in_pass)
+        self.in_flight.on_answered()
+
+    def on_each(
+        self, began_at: float, cookies: Sequence[bytes], offsets: Sequence[int], came: EachCame
+    ) -> None:
+        """Of READs of one page each that were owed together, these are here, or are not to be had."""
+        positions, pages, failed = came
+        count = len(positions)
+        self.in_flight.end(count * PAGE_BYTES, count)
+        if failed:
+            for position in positions:
+                if position in failed:
+                    self.answer(cookies[position], failure_of(failed[position]))
+            positions = [position for position in positions if position not in failed]
+        self._answers.each_page(
+            [cookies[position] for position in positions],
+            [offsets[position] for position in positions],
+            [pages[position] for position in positions],
+        )
+        self._latency.on_read(began_at, is_in_pass=self.in_flight.is_in_pass, count=count)
         self.in_flight.on_answered()
 
     def on_put(self, began_at: float, cookie: bytes, length: int, outcome: PutOutcome) -> None:

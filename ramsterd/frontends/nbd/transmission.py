@@ -51,11 +51,9 @@ _PAGE_MASK: Final = PAGE_BYTES - 1
 _PAGE_SHIFT: Final = PAGE_BYTES.bit_length() - 1
 _SLICE_BYTES: Final = SLICE_PAGES * PAGE_BYTES
 
-# Requests that one call of the pager is worth while for, and READs as many as a pass may have; the
-# receive buffer bounds WRITEs.
+# Requests that one call of the pager is worth while for.
 _TOGETHER_MIN: Final = 2
 _TOGETHER_BYTES_MIN: Final = _TOGETHER_MIN * REQUEST_BYTES
-_TOGETHER_BYTES_MAX: Final = PASS_PAGES_MAX * REQUEST_BYTES
 # A WRITE of a page.
 _WRITE_BYTES: Final = REQUEST_BYTES + PAGE_BYTES
 
@@ -130,7 +128,7 @@ class Transmission:
             export.pool,
             export.object_id,
             export.size,
-            pager.get_here,
+            pager.get_each,
             pager.put_each,
             answers.each_page,
         )
@@ -257,7 +255,7 @@ class Transmission:
                     else:
                         self._read_together()
                         self._write_together(write_word)
-                    self.has_unserved = rare.pages_of_pass >= PASS_PAGES_MAX
+                    self.has_unserved = self._is_pass_over
                 if not self.has_unserved and self.received.start != self.received.end:
                     self._serve(write_word)
         finally:
@@ -330,15 +328,30 @@ class Transmission:
             rare.pages_of_pass += pages_read
             received.start = start
 
+    @property
+    def _is_pass_over(self) -> bool:
+        return self._rare.pages_of_pass >= PASS_PAGES_MAX or self._in_flight.is_full
+
     def _serve_everyday(self, write_word: int) -> None:
-        """Serve the requests that a pass begins with by compiled loops, up to the first that is not everyday."""
+        """Serve the requests that a pass begins with by compiled loops, and READs of pages at peers in between together."""
+        received = self.received
+        while received.start != received.end and not self._is_pass_over:
+            self._serve_compiled(write_word)
+            start = received.start
+            if not self._is_pass_over:
+                self._read_together()
+            if received.start == start:
+                return
+
+    def _serve_compiled(self, write_word: int) -> None:
+        """Serve requests by compiled loops, up to the first that is not everyday."""
         received, replies = self.received, self.replies
         pool, object_id, size, *_ = self._together
         served = self._pager.serve_pass(
             pool, object_id, size, received.view[received.start : received.end],
             is_structured=self._is_structured,
             is_writable=write_word == _WRITE_WORD,
-            pages_max=PASS_PAGES_MAX,
+            pages_max=PASS_PAGES_MAX - self._rare.pages_of_pass,
         )  # fmt: skip
         for piece in served.replies:
             replies.pieces.append(piece)
@@ -351,7 +364,7 @@ class Transmission:
         received.start += served.length
 
     def _read_together(self) -> None:
-        """Serve the READs of one page each that a pass begins with, up to the first whose page is not here.
+        """Serve the READs of one page each that a pass begins with, and owe those whose pages are not here.
 
         A client that asks for much at a time pays once for what a call costs.
         """
@@ -359,22 +372,32 @@ class Transmission:
         start, end = received.start, received.end
         if end - start < _TOGETHER_BYTES_MIN:
             return
-        pool, object_id, size, get_here, _, answer_each = self._together
-        whole_end = start + (end - start) // REQUEST_BYTES * REQUEST_BYTES
-        view = received.view[start : min(whole_end, start + _TOGETHER_BYTES_MAX)]
+        pool, object_id, size, get_each, _, answer_each = self._together
+        pages_max = PASS_PAGES_MAX - self._rare.pages_of_pass
+        whole_bytes = min((end - start) // REQUEST_BYTES, pages_max) * REQUEST_BYTES
+        view = received.view[start : start + whole_bytes]
         cookies, offsets = [], []
         for word, cookie, offset, length in REQUEST.iter_unpack(view):
             if word != _READ_WORD or length != PAGE_BYTES or offset & _PAGE_MASK or offset >= size:
                 break
             cookies.append(cookie)
             offsets.append(offset)
-        if len(offsets) < _TOGETHER_MIN:
+        room = self._in_flight.room(PAGE_BYTES)
+        if min(room, len(offsets)) < _TOGETHER_MIN:
             return
-        pages = get_here(pool, object_id, [offset >> _PAGE_SHIFT for offset in offsets])
-        answer_each(cookies, offsets, pages)
+        pages, follow, lost = get_each(
+            pool,
+            object_id,
+            [offset >> _PAGE_SHIFT for offset in offsets[:room]],
+            partial(self._debts.on_each, self._latency.began_at, cookies, offsets),
+        )
         count = len(pages)
+        if follow or lost:
+            self._debts.answer_or_owe_each(cookies, offsets, pages, follow, lost)
+        else:
+            answer_each(cookies, offsets, pages)
         self._requests_counted[_READ] += count
-        self._latency.reads += count
+        self._latency.reads += count - len(follow)
         self._rare.pages_of_pass += count
         received.start += count * REQUEST_BYTES
 

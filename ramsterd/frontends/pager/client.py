@@ -12,6 +12,8 @@ from ramsterd.core.store import RunOfPages
 from ramsterd.frontends.pager.book import Book
 from ramsterd.frontends.pager.interface import (
     Dropped,
+    EachCame,
+    EachGot,
     GetDoneCallback,
     GetResult,
     PutOutcome,
@@ -36,7 +38,7 @@ class PagerClient:
     __slots__ = (
         "_book",
         "_engine",
-        "_get_here",
+        "_get_each",
         "_look",
         "_pager",
         "_put",
@@ -50,14 +52,14 @@ class PagerClient:
         self.is_closed = False
         # What it waits for; empty unless something does.
         self.operations: Operations = {}
-        self.gets: dict[PendingGet, None] = {}
+        self.gets: dict[PendingGet, Callable[[PendingGet], None]] = {}
         self._pager = pager
         self._engine = engine
         self._waiting = waiting
         self._book = book
         # What nearly all calls are, looked up once.
         self._look = engine.look
-        self._get_here = engine.store.get_here
+        self._get_each = engine.store.get_each
         self._put = engine.store.put
 
     def close(self) -> None:
@@ -105,11 +107,20 @@ class PagerClient:
 
     # What a disk asks.
 
-    def get_here(
-        self, pool: PoolId, object_id: bytes, indexes: Sequence[int]
-    ) -> Sequence[bytes | None]:
+    def get_each(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        done: Callable[[EachCame], None],
+    ) -> EachGot:
         """See `DiskClient`."""
-        return self._get_here(pool, object_id, indexes)
+        found, lost = self._get_each(pool, object_id, indexes)
+        if not found.elsewhere:
+            return EachGot(found.pages, [], lost)
+        got = EachGot(list(found.pages), [position for position, _ in found.elsewhere], lost)
+        self._pager.fetch_each(self, pool, object_id, indexes, found, done)
+        return got
 
     def put_each(
         self,

@@ -46,6 +46,24 @@ class Taken(NamedTuple):
     pages: int
 
 
+class EachGot(NamedTuple):
+    """The outcome of a get of pages that are each for itself, for as many as it is about from the start."""
+
+    # What is here; None is a hole, or a page of which the positions below say more.
+    pages: Pages
+    # Positions of those that `done` follows for, and of those that are lost.
+    follow: list[int]
+    lost: list[int]
+
+
+class EachCame(NamedTuple):
+    """Some of the pages that were to follow: their positions, the pages at these, and why some failed."""
+
+    positions: list[int]
+    pages: Pages
+    failed: dict[int, GetOutcome]
+
+
 class PageClient(Protocol):
     """The calls that every connection has."""
 
@@ -80,10 +98,18 @@ class PageClient(Protocol):
 class DiskClient(PageClient, Protocol):
     """The calls that a connection to a disk has besides."""
 
-    def get_here(
-        self, pool: PoolId, object_id: bytes, indexes: Sequence[int]
-    ) -> Sequence[bytes | None]:
-        """Return pages anywhere in an object, None for holes, up to the first that `get` has to be asked for."""
+    def get_each(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        done: Callable[[EachCame], None],
+    ) -> EachGot:
+        """Get pages anywhere in an object, each for itself, up to the first that is named twice.
+
+        `done` is called at the end of each pass in which some of those that follow came, until none
+        is left.
+        """
         ...
 
     def put_each(

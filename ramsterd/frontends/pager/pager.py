@@ -6,8 +6,9 @@ else.  What a call means is said in `interface.py`.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
@@ -20,7 +21,7 @@ from ramsterd.core.pools import Pool
 from ramsterd.core.store import RunOfPages
 from ramsterd.frontends.pager.book import Book
 from ramsterd.frontends.pager.client import PagerClient
-from ramsterd.frontends.pager.interface import GetDoneCallback
+from ramsterd.frontends.pager.interface import EachCame, GetDoneCallback
 from ramsterd.frontends.pager.unreachable import unreachable_waits
 from ramsterd.frontends.pager.waiting import Waiting
 from ramsterd.pagepath.effects import GetDone
@@ -70,7 +71,8 @@ class Pager:
         self._book = Book(engine)
         self._waiting = Waiting(engine, self._book, put_wait_seconds_max=put_wait_seconds_max)
         self._clients = 0
-        self._gets: dict[PendingGet, tuple[PagerClient, GetDoneCallback]] = {}
+        # Whose they are; each client has what is to be called.
+        self._gets: dict[PendingGet, PagerClient] = {}
         self._replications: dict[Replication, list[tuple[PagerClient, Callable[[bool], None]]]] = {}
         self._refused_logged = 0
         self._log_refusals_at = -math.inf
@@ -123,9 +125,24 @@ class Pager:
         done: GetDoneCallback,
     ) -> None:
         """Ask peers for what is not here; `done` is called unless the client is gone by then."""
-        pending = self._engine.fetch(pool, object_id, index, found, now=self.now())
-        self._gets[pending] = client, done
-        client.gets[pending] = None
+        indexes = range(index, index + len(found.pages))
+        pending = self._engine.fetch(pool, object_id, indexes, found, now=self.now())
+        self._gets[pending] = client
+        client.gets[pending] = partial(_end_run, done)
+
+    def fetch_each(
+        self,
+        client: PagerClient,
+        pool: PoolId,
+        object_id: bytes,
+        indexes: Sequence[int],
+        found: RunOfPages,
+        done: Callable[[EachCame], None],
+    ) -> None:
+        """Likewise, of pages that are each for itself."""
+        pending = self._engine.fetch(pool, object_id, indexes, found, now=self.now(), is_each=True)
+        self._gets[pending] = client
+        client.gets[pending] = partial(_end_some, done)
 
     def replicate(
         self,
@@ -194,10 +211,11 @@ class Pager:
                 on_replicated(bool(woken.request.is_stored))
             return
         pending = woken.pending
-        if (waiter := self._gets.pop(pending, None)) is not None:
-            client, done = waiter
-            del client.gets[pending]
-            done(pending.pages if pending.outcome is None else pending.outcome)
+        if (client := self._gets.get(pending)) is not None:
+            done = client.gets[pending]
+            if pending.is_over:
+                del self._gets[pending], client.gets[pending]
+            done(pending)
         else:
             # Of a patch, or of a client that is gone.
             self._waiting.on_fetched(pending, self.now())
@@ -249,7 +267,7 @@ class Pager:
         waiting = self._waiting.statistics()
         return PagerStatistics(
             clients=self._clients,
-            waiting_gets=len(self._gets),
+            waiting_gets=sum(each.reads for each in self._gets),
             waiting_puts=waiting.waiting,
             waiting_pools=waiting.waiting_pools,
             refused_puts_total=waiting.refused_puts_total,
@@ -263,5 +281,13 @@ class Pager:
     def check_invariants(self) -> None:
         """Assert what must be true between passes."""
         self._book.check_invariants()
-        assert all(pending in client.gets for pending, (client, _) in self._gets.items())
-        assert not any(client.is_closed for client, _ in self._gets.values())
+        assert all(pending in client.gets for pending, client in self._gets.items())
+        assert not any(client.is_closed for client in self._gets.values())
+
+
+def _end_run(done: GetDoneCallback, pending: PendingGet) -> None:
+    done(pending.pages if pending.outcome is None else pending.outcome)
+
+
+def _end_some(done: Callable[[EachCame], None], pending: PendingGet) -> None:
+    done(EachCame(pending.take_came(), pending.pages, pending.failed))

@@ -73,7 +73,7 @@ class Asking:
         self._wanted = wanted
         self._latency = HedgeDelay()
         # At which holders a wanted serial is queued or under way: never twice at one.
-        self._asked: dict[int, list[int]] = {}
+        self._asked: dict[int, tuple[int, ...]] = {}
         self._queued: dict[int, FetchRequest] = {}
         self._parked: dict[int, FetchRequest] = {}
         self._in_flight: dict[int, FetchRequest] = {}
@@ -122,15 +122,19 @@ class Asking:
 
     def queue(self, holder: int, serial: int, row: int) -> None:
         """Have a page asked for at a holder, unless it is already."""
-        asked = self._asked.setdefault(serial, [])
+        asked = self._asked.get(serial, ())
         if holder in asked:
             return
-        asked.append(holder)
+        self._asked[serial] = (*asked, holder)
         queued = self._queued.get(holder)
         if queued is None:
             queued = self._queued[holder] = FetchRequest(holder, [], [])
         queued.serials.append(serial)
         queued.rows.append(row)
+
+    def has_queued(self) -> bool:
+        """Whether some holder has something to be asked for, and is not parked."""
+        return bool(self._queued)
 
     def queued_holders(self) -> list[int]:
         """Return the holders that have something to be asked for, and are not parked."""
@@ -201,40 +205,45 @@ class Asking:
 
     def _unask(self, request: FetchRequest) -> None:
         """A request is over, or was never sent: its serials are not asked for at its holder."""
+        holder, all_asked = request.holder, self._asked
         for serial in request.serials:
-            asked = self._asked.get(serial)
-            if asked is not None and request.holder in asked:
-                asked.remove(request.holder)
-                if not asked:
-                    del self._asked[serial]
+            asked = all_asked.pop(serial, ())
+            if asked and asked != (holder,):  # others are asked, too
+                all_asked[serial] = tuple(each for each in asked if each != holder)
 
     # What is under way.
 
     def take_requests(self, holder: int) -> list[FetchRequest]:
-        """Return what to ask a linked holder for now, as far as the window goes."""
-        queued = self.take_queued(holder)
+        """Return what to ask a linked holder for now, as far as the window goes; `begin` follows for each.
+
+        Until then nobody else may look: its pages are queued no more, and not under way yet.
+        """
+        self._unpark(holder)
+        queued = self._queued.pop(holder, None)
         if queued is None:
             return []
+        if not all(map(self._wanted.__contains__, queued.serials)):
+            self._unask(queued)
+            self.requeue(queued)
+            queued = self._queued.pop(holder, None)
+            if queued is None:
+                return []
         under_way = sum(not request.is_hedged for request in self.under_way(holder))
         if self._overdue.get(holder, 0) > LATE_REQUESTS_MAX - self._in_flight_max:
             under_way = self._in_flight_max  # each that is sent may be late too
-        pairs = self.still_wanted(queued)
-        requests = []
-        while pairs and under_way < self._in_flight_max:
-            now, pairs = pairs[:PAGES_PER_FRAME_MAX], pairs[PAGES_PER_FRAME_MAX:]
-            requests.append(
-                FetchRequest(holder, [pair[0] for pair in now], [pair[1] for pair in now])
-            )
+        serials, rows, requests, start = queued.serials, queued.rows, [], 0
+        while start < len(serials) and under_way < self._in_flight_max:
+            stop = start + PAGES_PER_FRAME_MAX
+            requests.append(FetchRequest(holder, serials[start:stop], rows[start:stop]))
+            start = stop
             under_way += 1
-        for serial, row in pairs:
-            self.queue(holder, serial, row)
+        if start < len(serials):
+            self._queued[holder] = FetchRequest(holder, serials[start:], rows[start:])
         return requests
 
     def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
         """The request is on its way."""
         request.asked_at = now
-        for serial in request.serials:
-            self._asked.setdefault(serial, []).append(request.holder)
         self._in_flight[request_id] = request
         # All pages of a block have the same holders, so the first speaks for nearly all.
         if self._rows.has_several_holders(request.rows[0]):

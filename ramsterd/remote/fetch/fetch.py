@@ -22,20 +22,26 @@ In the last three cases the row stays: the holder may still have the page.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from net.frame import Frame
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
-from ramsterd.core.install import install
+from ramsterd.core.family import Family
+from ramsterd.core.install import come_home
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import RunOfPages, Store
-from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
+from ramsterd.remote.fetch.arrival import serial_elsewhere
 from ramsterd.remote.fetch.asking import Asking, FetchRequest
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets, Waiter
 from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.fetch.unreachable import UnreachableReads, unreachable_reads
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
+from ramsterd.remote.limits.alarm import earlier
 from ramsterd.remote.wire import parse_get_reply
+
+# What a page becomes that came and is kept, of a pool that is ephemeral or not.
+_FAMILIES: Final = {False: Family.OWN_CLEAN, True: Family.OWN_EPHEMERAL}
 
 
 class Fetches:
@@ -71,6 +77,9 @@ class Fetches:
             is_reachable=is_reachable,
             wanted=self._gets.wanted,
         )
+        # Asked in each pass.
+        self.has_done, self.take_done = self._gets.has_done, self._gets.take_done
+        self.has_queued = self._asking.has_queued
         self._fetched = 0
         self._fetched_zpage_bytes = 0
         self._installed = 0
@@ -89,8 +98,7 @@ class Fetches:
         """
         pending.is_ephemeral = self._store.pools[pending.pool].kind is PoolKind.EPHEMERAL
         self._gets.begin(pending)
-        for position, row in run.elsewhere:
-            self._want(pending, position, row)
+        self._want(pending, run.elsewhere)
         self._gets.count_down(pending)
 
     def cancel(self, pendings: Iterable[PendingGet]) -> None:
@@ -105,24 +113,23 @@ class Fetches:
         """Whether somebody waits for a page already."""
         return serial in self._gets.wanted
 
-    def take_done(self) -> list[PendingGet]:
-        """Return the gets that ended since the last call."""
-        return self._gets.take_done()
+    def _want(self, pending: PendingGet, elsewhere: Sequence[tuple[int, int]]) -> None:
+        """Let a get wait for pages, each at its position in the run."""
+        asking, want = self._asking, self._gets.want
+        found = self._store.rows.whereabouts([row for _, row in elsewhere])
+        for (position, row), (serial, first, second) in zip(elsewhere, found, strict=True):
+            holder = first
+            if second or not first or self._holders[first].is_dead:
+                holder = asking.choose(row)
+            if not holder:
+                self._lose(pending, position, row)
+            elif want(serial, pending, position):
+                asking.queue(holder, serial, row)
 
-    def _want(self, pending: PendingGet, position: int, row: int) -> None:
-        holder = self._asking.choose(row)
-        if not holder:
-            self._lose(pending, row)
-            return
-        serial = self._store.rows.serial(row)
-        if self._gets.want(serial, pending, position):
-            self._asking.queue(holder, serial, row)
-
-    def _lose(self, pending: PendingGet, row: int) -> None:
-        if self._store.versions.lose(row):
-            self._gets.finish(pending, GetOutcome.LOST)
-        else:
-            self._gets.missed += 1
+    def _lose(self, pending: PendingGet, position: int, row: int) -> None:
+        """No holder of a page is left, so nobody waits for it any more."""
+        pending.missing += 1
+        self._lose_for([(pending, position)], row)
 
     def _look_up_again(self, waiters: list[Waiter]) -> None:
         """A page was put again or flushed while it was on its way: what do its gets find now?"""
@@ -134,11 +141,11 @@ class Fetches:
         if pending.pool not in self._store.pools:
             self._gets.deliver(pending, position, None)
             return
-        run = self._store.get(pending.pool, pending.object_id, pending.index + position, 1)
+        run = self._store.get(pending.pool, pending.object_id, pending.indexes[position], 1)
         if run.lost_count:
-            self._gets.finish(pending, GetOutcome.LOST)
+            self._gets.fail(pending, position, GetOutcome.LOST)
         elif run.elsewhere:
-            self._want(pending, position, run.elsewhere[0][1])
+            self._want(pending, [(position, run.elsewhere[0][1])])
             self._gets.count_down(pending)
         else:
             self._gets.deliver(pending, position, run.pages[0])
@@ -198,40 +205,26 @@ class Fetches:
         """
         packed = parse_get_reply(frame, len(self._asking[request_id].serials))
         request = self._asking.end(request_id, answered_at=now)
-        start = 0
-        for serial, row, code in zip(request.serials, request.rows, packed, strict=True):
-            end = start + (code & ZPAGE_BYTES_MASK)
-            if waiters := self._gets.take(serial):
-                arrival = judge_arrival(serial_elsewhere(self._store.rows, row), serial)
-                if arrival is Arrival.INSTALL:
-                    zpage = frame.body[start:end]
-                    self._on_page(request.holder, row, code, zpage, waiters, now)
-                else:
-                    self._overtaken += 1
-                    self._look_up_again(waiters)
-            start = end
-
-    def _on_page(
-        self,
-        holder: int,
-        row: int,
-        code: int,
-        zpage: memoryview,
-        waiters: list[Waiter],
-        now: float,
-    ) -> None:
-        store = self._store
-        page = verified(store.rows, row, code, zpage)
-        if page is None:
-            kind = BadCopy.DAMAGED if code else BadCopy.MISSING
-            self.on_bad_copy(holder, row, kind, now, waiters)
-            return
-        self._fetched += 1
-        self._fetched_zpage_bytes += len(zpage)
-        if not store.rows.location(row) and install(store.room, row, zpage):
-            self._installed += 1
-        for pending, position in waiters:
-            self._gets.deliver(pending, position, page)
+        rows, serials = request.rows, request.serials
+        all_waiters = list(map(self._gets.take, serials))
+        families = [
+            _FAMILIES[waiters[0][0].is_ephemeral] if waiters else None for waiters in all_waiters
+        ]
+        pages, installed = come_home(self._store.room, rows, serials, packed, frame.body, families)
+        self._installed += installed
+        deliver = self._gets.deliver
+        for row, code, page, waiters in zip(rows, packed, pages, all_waiters, strict=True):
+            if page:
+                self._fetched += 1
+                self._fetched_zpage_bytes += code & ZPAGE_BYTES_MASK
+                for pending, position in waiters:
+                    deliver(pending, position, page)
+            elif page is not None:
+                self._overtaken += 1
+                self._look_up_again(waiters)
+            elif waiters:
+                kind = BadCopy.DAMAGED if code else BadCopy.MISSING
+                self.on_bad_copy(request.holder, row, kind, now, waiters)
 
     def on_bad_copy(
         self, holder: int, row: int, kind: BadCopy, now: float, waiters: Sequence[Waiter] = ()
@@ -270,7 +263,7 @@ class Fetches:
         self._gets.missed += not is_persistent
         for pending, position in waiters:
             if is_persistent:
-                self._gets.finish(pending, GetOutcome.LOST)
+                self._gets.fail(pending, position, GetOutcome.LOST)
             else:
                 self._gets.deliver(pending, position, None)
 
@@ -321,7 +314,7 @@ class Fetches:
             if awaited and waiter[0].outwaits:
                 waiting.append(waiter)
             else:
-                self._gets.give_up(waiter[0])
+                self._gets.give_up(*waiter)
         if waiting:
             self._gets.put_back(serial, waiting)
             self._asking.queue(awaited[0], serial, row)
@@ -350,8 +343,7 @@ class Fetches:
 
     def next_deadline(self) -> float | None:
         """Return when the first waiting get gives up, or the first request is to be hedged."""
-        times = self._gets.next_deadline(), self._asking.next_deadline()
-        return min((time for time in times if time is not None), default=None)
+        return earlier(self._gets.next_deadline(), self._asking.next_deadline())
 
     def on_deadline(self, now: float) -> None:
         """Give up gets that have waited long enough, and ask others for what takes long."""

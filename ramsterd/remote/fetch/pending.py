@@ -6,17 +6,22 @@ is there, when one is lost, or at its deadline.  What it did not wait for any mo
 A get of a pool that outwaits unreachable peers goes on behind its deadline, for `outwait_seconds`
 more.
 
+Most gets are of a run, whose pages are all there or none.  A client that asks for much at a time
+asks for pages anywhere, each for itself: that is one get too, of which each page is told as it comes,
+or why it does not.
+
 An ephemeral page is worth no wait, so such a get never fails: what can't be had is a miss.
 """
 
 import enum
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ramsterd.core.page import PoolId
+from ramsterd.remote.limits.alarm import earlier
 
 # One bytes of 4096 for each page of a run; None is a hole (persistent) or a miss (ephemeral).
 Pages: TypeAlias = list[bytes | None]
@@ -31,11 +36,12 @@ class GetOutcome(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class PendingGet:
-    """A get of a run that waits; `pages` fills up until `missing` is 0 or there is an `outcome`."""
+    """A get that waits; `pages` fills up until `missing` is 0 or there is an `outcome`."""
 
     pool: PoolId
     object_id: bytes
-    index: int
+    # Of each page: a range if it is a run.
+    indexes: Sequence[int]
     pages: Pages
     deadline: float
     # Whether it outwaits peers that can't be reached.
@@ -47,9 +53,24 @@ class PendingGet:
     # Of an ephemeral pool: it misses where another would wait or fail.
     is_ephemeral: bool = False
     is_over: bool = False
+    # Of pages that are each for itself (None: a run): the positions that wait, those that do no more
+    # and were not told of yet, and why those failed that did.
+    waits: set[int] | None = None
+    came: list[int] = field(default_factory=list)
+    failed: dict[int, GetOutcome] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> int:
+        """How many reads of clients it is that wait."""
+        return 1 if self.waits is None else len(self.waits)
+
+    def take_came(self) -> list[int]:
+        """Return the positions that wait no more, each once."""
+        came, self.came = self.came, []
+        return came
 
 
-# A get, and the position in its run.
+# A get, and the position of a page in it.
 Waiter: TypeAlias = tuple[PendingGet, int]
 
 
@@ -103,7 +124,26 @@ class PendingGets:
     def deliver(self, pending: PendingGet, position: int, page: bytes | None) -> None:
         """A page is there; None if it is a hole or a miss."""
         pending.pages[position] = page
+        if pending.waits is not None:
+            self._note(pending, position)
         self.count_down(pending)
+
+    def fail(self, pending: PendingGet, position: int, outcome: GetOutcome) -> None:
+        """A page is not to be had: neither is a run that it is in."""
+        if pending.waits is None:
+            self.finish(pending, outcome)
+        else:
+            pending.failed[position] = outcome
+            self._note(pending, position)
+            self.count_down(pending)
+
+    def _note(self, pending: PendingGet, position: int) -> None:
+        """A page that is for itself waits no more."""
+        assert pending.waits is not None
+        pending.waits.remove(position)
+        if not pending.came:
+            self._done.append(pending)
+        pending.came.append(position)
 
     def count_down(self, pending: PendingGet) -> None:
         """A get waits for one page less."""
@@ -116,7 +156,8 @@ class PendingGets:
         if not pending.is_over:
             self._stop_waiting(pending)
             pending.outcome = outcome
-            self._done.append(pending)
+            if pending.waits is None:
+                self._done.append(pending)
 
     def _stop_waiting(self, pending: PendingGet) -> None:
         pending.is_over = True
@@ -133,16 +174,24 @@ class PendingGets:
                 for pending, position in waiters:
                     self.deliver(pending, position, None)
 
-    def give_up(self, pending: PendingGet) -> None:
-        """A get has waited for long enough, or in vain."""
+    def give_up(self, pending: PendingGet, position: int) -> None:
+        """A page was waited for in vain."""
         if pending.is_over:
             return
-        if pending.is_ephemeral:
+        if not pending.is_ephemeral:
+            self.unreachable += 1
+            self.fail(pending, position, GetOutcome.UNREACHABLE)
+        elif pending.waits is None:
             self.missed += pending.missing
             self.finish(pending, None)
         else:
-            self.unreachable += 1
-            self.finish(pending, GetOutcome.UNREACHABLE)
+            self.missed += 1
+            self.deliver(pending, position, None)
+
+    def _give_up_all(self, pending: PendingGet) -> None:
+        """A get has waited for long enough."""
+        for position in (0,) if pending.waits is None else sorted(pending.waits):
+            self.give_up(pending, position)
 
     def cancel(self, pendings: Iterable[PendingGet]) -> None:
         """Forget gets whose client is gone: they are over, and nobody is told."""
@@ -151,8 +200,12 @@ class PendingGets:
                 self._stop_waiting(pending)
         self._forget_who_is_over()
 
+    def has_done(self) -> bool:
+        """Whether gets have ended since `take_done`."""
+        return bool(self._done)
+
     def take_done(self) -> list[PendingGet]:
-        """Return the gets that ended since the last call."""
+        """Return the gets that ended since the last call, or of which pages came that are for themselves."""
         done, self._done = self._done, []
         return done
 
@@ -160,10 +213,8 @@ class PendingGets:
 
     def next_deadline(self) -> float | None:
         """Return when the first get gives up, or begins to outwait."""
-        first = next(iter(self._waiting), None)
-        last = self._last_deadline()
-        deadline = last if first is None else min(first.deadline, last)
-        return None if deadline == math.inf else deadline
+        first = next(iter(self._waiting)).deadline if self._waiting else None
+        return earlier(first, self._last_deadline() if self._outwaiting else None)
 
     def expire(self, now: float) -> bool:
         """Give up gets that have waited long enough; return whether there were any."""
@@ -174,9 +225,9 @@ class PendingGets:
                 self._outwaiting[first] = None
                 self.outwaited += 1
             else:
-                self.give_up(first)
+                self._give_up_all(first)
         while self._last_deadline() <= now:
-            self.give_up(next(iter(self._outwaiting)))
+            self._give_up_all(next(iter(self._outwaiting)))
         is_expired = self.unreachable + self.missed != before
         if is_expired:
             self._forget_who_is_over()
@@ -207,3 +258,7 @@ class PendingGets:
             assert waiters, "wanted by nobody"
             assert serial in asked, "wanted, but nobody will ask"
             assert all(pending.missing > 0 or pending.is_over for pending, _ in waiters)
+            assert all(
+                pending.waits is None or position in pending.waits or pending.is_over
+                for pending, position in waiters
+            )

@@ -163,8 +163,14 @@ class Reconciler:
 
     # Ask.
 
+    def has_work(self) -> bool:
+        """Whether a comparison is under way, or has ended and is to be told of."""
+        return bool(self._comparisons) or bool(self._ended)
+
     def next_deadline(self) -> float | None:
         """Return when a holder is to be asked."""
+        if not self._comparisons:
+            return None
         return min(
             (
                 each.ask_at

@@ -18,6 +18,7 @@ from ramsterd.core.copies import Copies
 from ramsterd.core.room import Room
 from ramsterd.core.row_sweep import find_held_by, lose_held_by
 from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.limits.alarm import earlier
 
 # Rows looked at in one slice, pages that are adopted or lost in it (some 8 ms), and the pause after
 # it.
@@ -104,6 +105,10 @@ class RowSweeps:
         holder.is_awaited = False
         self._awaited.pop(holder.id, None)
 
+    def has_work(self) -> bool:
+        """Whether there is anything to sweep for."""
+        return bool(self._rows)
+
     def settle(self, now: float) -> None:
         """A pass ends: the next slice is due a while from now."""
         if self._rows and self._step_at is None:
@@ -111,10 +116,9 @@ class RowSweeps:
 
     def next_deadline(self) -> float | None:
         """Return when the next slice is due, or a holder is awaited no more."""
-        times = [until for _, until in self._awaited.values()]
-        if self._step_at is not None:
-            times.append(self._step_at)
-        return min(times, default=None)
+        if not self._awaited:
+            return self._step_at
+        return earlier(min(until for _, until in self._awaited.values()), self._step_at)
 
     def on_deadline(self, now: float) -> None:
         """Give up holders that were awaited for long enough, and look at the next slice, if it is due."""

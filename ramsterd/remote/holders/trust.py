@@ -206,6 +206,14 @@ class Trust:
             return pages_in_flight < CREDIT_PAGES_FIRST
         return peer.unproven + pages_in_flight < peer.credit
 
+    def has_to_check(self) -> bool:
+        """Whether some peer should be asked for a page."""
+        return bool(self.to_check)
+
+    def has_news(self) -> bool:
+        """Whether there is anything to be said since `take_news`."""
+        return bool(self._news)
+
     def take_news(self) -> list[Distrusted | TrustedAgain]:
         """Return what changed since the last call."""
         news, self._news = self._news, []

@@ -91,7 +91,8 @@ class LeafFetch:
 
     def _pending(self, pool: PoolId, object_id: bytes, index: int, now: float) -> PendingGet:
         deadline = now + self._fetch_seconds_max
-        return PendingGet(pool, object_id, index, [None] * LEAF_PAGES, deadline)
+        indexes = range(index, index + LEAF_PAGES)
+        return PendingGet(pool, object_id, indexes, [None] * LEAF_PAGES, deadline)
 
     def room_bytes(self, watermark: float) -> int:
         """Return what is free below a part of the budget, when all that is under way has come, uncompressed."""
@@ -116,5 +117,5 @@ class LeafFetch:
         page_object = store.pools[pending.pool].find_object(pending.object_id)
         if page_object is None:
             return 0
-        rows = store.table.rows_of_leaf(store.table.leaf_at(page_object, pending.index))
+        rows = store.table.rows_of_leaf(store.table.leaf_at(page_object, pending.indexes[0]))
         return sum(store.room.adopt_clean(row) for _, row in rows if is_wanted(row))

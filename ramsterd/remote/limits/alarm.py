@@ -25,3 +25,10 @@ class Alarm:
         """Those who wait ask again in the pass that this call begins."""
         if self._wake_at is not None and self._wake_at <= now:
             self._wake_at = None
+
+
+def earlier(one: float | None, other: float | None) -> float | None:
+    """Return the earlier of two deadlines, None if there is none."""
+    if one is None:
+        return other
+    return one if other is None or one <= other else other

@@ -33,6 +33,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.holders.holders import Holder
+from ramsterd.remote.limits.alarm import earlier
 from ramsterd.remote.limits.put_timeout import PutTimeout
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.degrade import Degrade
@@ -160,8 +161,7 @@ class PersistentRemotifier:
     def next_deadline(self) -> float | None:
         """Return when a block that waits may be tried again, or a peer has said nothing for too long."""
         overdue_at = self.puts.next_overdue(self._put_timeout.seconds, after=self._overdue_seen)
-        times = self.placing.next_deadline(), overdue_at
-        return min((each for each in times if each is not None), default=None)
+        return earlier(self.placing.next_deadline(), overdue_at)
 
     def on_deadline(self, now: float) -> None:
         """Time has passed."""

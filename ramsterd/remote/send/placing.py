@@ -18,6 +18,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
 from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.core.store import Store
+from ramsterd.remote.limits.alarm import earlier
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.degrade import Degrade
 from ramsterd.remote.send.puts_in_flight import PutsInFlight
@@ -187,8 +188,7 @@ class Placing:
 
     def next_deadline(self) -> float | None:
         """Return when a block that waits may be tried again."""
-        times = self._candidates.put_rate.next_deadline(), self._degrade.next_deadline()
-        return min((each for each in times if each is not None), default=None)
+        return earlier(self._candidates.put_rate.next_deadline(), self._degrade.next_deadline())
 
     def on_deadline(self, now: float) -> None:
         """Those who wait ask again in the pass that this call begins."""

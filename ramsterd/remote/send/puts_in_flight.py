@@ -65,6 +65,8 @@ class PutsInFlight:
 
     def next_overdue(self, seconds_max: float, *, after: float) -> float | None:
         """Return when the next one is overdue, of those that were not by a time."""
+        if not self._waited:
+            return None
         times = (self._sent_at[request_id] + seconds_max for request_id in self._waited)
         return next((at for at in times if at > after), None)
 

@@ -98,6 +98,14 @@ class Remotifier:
 
     # What goes.
 
+    def may_drop(self) -> bool:
+        """Whether `drop_first` may have something to do."""
+        return self._sends_ephemeral or self._reclaim.is_short or self.has_more_to_drop
+
+    def must_send(self) -> bool:
+        """Whether more must go than was dropped."""
+        return self._reclaim.is_active()
+
     def drop_first(self, now: float) -> bool:
         """Above the high watermark, drop what is not sent to a peer.
 
@@ -109,6 +117,7 @@ class Remotifier:
         if self._sends_ephemeral:
             self.ephemeral.spare_tables()
         if not self._reclaim.is_short or not self._reclaim.must_shrink():
+            self.has_more_to_drop = False
             return False
         families = [
             family

@@ -226,6 +226,10 @@ class Replicator:
             assert unsaved is not None
             unsaved.blocks.discard(block)
 
+    def has_work(self) -> bool:
+        """Whether `take_done` and `blocks_to_send` have anything to look at."""
+        return bool(self._waiting) or self._has_more
+
     def take_done(self) -> list[Replication]:
         """Return the requests that are fulfilled now."""
         self._has_more = False
@@ -277,7 +281,7 @@ class Replicator:
         """Return when the first request gives up, or long ago: there is more to be judged."""
         if self._has_more:
             return 0.0
-        return min((request.deadline for request in self._waiting), default=None)
+        return min(request.deadline for request in self._waiting) if self._waiting else None
 
     def on_deadline(self, now: float) -> list[Replication]:
         """Return the requests that have waited long enough."""

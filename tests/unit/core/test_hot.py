@@ -1,7 +1,6 @@
 import pytest
 
 from ramsterd.core.family import Family
-from ramsterd.core.install import install
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
@@ -10,6 +9,7 @@ from ramsterd.core.size_classes import FRAMES_OF_CLASS
 from ramsterd.core.store import Store
 from tests.helpers.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
 from tests.helpers.dropping import drop_run
+from tests.helpers.installing import install
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
 
 pytestmark = pytest.mark.usefixtures("each_loops")
@@ -69,18 +69,18 @@ def test_pages_anywhere_come_back_in_their_order(store: Store, pool: PoolId) -> 
     pages = {5: make_page(100), 700: ZERO_PAGE, 64: make_fill(5), 1 << 20: make_page(PAGE_BYTES)}
     for index, page in pages.items():
         put_run(store, pool, index, [page])
-    indexes = [1 << 20, 5, 6, 64, 5, 1 << 30, 700]
+    indexes = [1 << 20, 5, 6, 64, 1 << 30, 700]
     before = store.statistics()
-    assert store.get_here(pool, OBJECT, indexes) == [pages.get(index) for index in indexes]
-    found = store.statistics()
-    assert found.get_local_pages_total == before.get_local_pages_total + 5
-    assert found.get_hole_pages_total == before.get_hole_pages_total + 2
-    assert store.get_here(pool, b"no such object", [1, 2]) == [None, None]
+    found, lost = store.get_each(pool, OBJECT, indexes)
+    assert found.pages == [pages.get(index) for index in indexes]
+    assert (found.elsewhere, lost) == ([], [])
+    now = store.statistics()
+    assert now.get_local_pages_total == before.get_local_pages_total + 4
+    assert now.get_hole_pages_total == before.get_hole_pages_total + 2
+    assert store.get_each(pool, b"no such object", [1, 2])[0].pages == [None, None]
 
 
-def test_the_first_page_that_is_not_here_ends_them_and_nothing_changes(
-    store: Store, pool: PoolId
-) -> None:
+def test_of_pages_anywhere_each_is_here_elsewhere_or_lost(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 0, make_run(1000, 1))
     remotify_all(store)
     put_run(store, pool, 1, make_run(1000, 3))
@@ -88,13 +88,26 @@ def test_the_first_page_that_is_not_here_ends_them_and_nothing_changes(
     flip_a_bit(store, pool, 3)
     before = store.statistics()
     elsewhere, here, lost, corrupt = range(4)
-    for missing in (elsewhere, lost, corrupt):
-        assert store.get_here(pool, OBJECT, [missing, here]) == []
-        assert store.get_here(pool, OBJECT, [here, missing, here]) == [make_page(1000)]
+    row = FIRST_ROW
+    found, gone = store.get_each(pool, OBJECT, [lost, here, elsewhere, 10, corrupt])
+    assert found.pages == [None, make_page(1000), None, None, None]
+    assert (found.elsewhere, gone, found.lost_count) == ([(2, row)], [0, 4], 2)
     now = store.statistics()
-    assert now.get_local_pages_total == before.get_local_pages_total + 3
-    assert now.corrupt_pages_total == 0, "a get finds that, and does something about it"
-    assert store.get(pool, OBJECT, corrupt, 1).lost_count == 1
+    assert now.get_local_pages_total == before.get_local_pages_total + 1
+    assert now.get_hole_pages_total == before.get_hole_pages_total + 1
+    assert now.get_lost_pages_total == before.get_lost_pages_total + 2
+    assert now.get_remote_pages_total == before.get_remote_pages_total + 1
+    assert now.corrupt_pages_total == 1
+    store.check_invariants()
+
+
+def test_a_page_that_is_named_twice_is_where_they_end(store: Store, pool: PoolId) -> None:
+    """One that is damaged is lost as it is found, with its row: nothing looks at that again."""
+    put_run(store, pool, 0, make_run(1000, 3))
+    flip_a_bit(store, pool, 1)
+    found, lost = store.get_each(pool, OBJECT, [0, 1, 1, 2])
+    assert (found.pages, lost) == ([make_page(1000), None], [1])
+    store.check_invariants()
 
 
 # Damage.

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from ramsterd.core.family import Family
+from ramsterd.core.install import OVERTAKEN, come_home
 from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.rows import FIRST_ROW
 from tests.helpers.disk import OBJECT
 from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import make_run
@@ -67,3 +69,43 @@ def test_nothing_is_evicted_for_an_ephemeral_page_that_could_come_home(
     cache_node.store.room.limits = replace(cache_node.store.room.limits, high_watermark=1.0)
     assert not cache_node.fetch(rows[0])
     assert cache_node.store.statistics().evicted_pages_total == 0
+
+
+# Several at once.
+
+
+def test_of_many_pages_each_is_judged_by_its_own_row(node: SendingNode) -> None:
+    """One is missing, one damaged, one put again, one flushed, and one nobody waits for; the others are what they were."""
+    run = make_run(1000, 7)
+    node.put(0, run)
+    node.remotify(A)
+    rows = node.elsewhere(0, 7)
+    serials = [node.store.rows.serial(row) for row in rows]
+    packed = [node.store.rows.packed(row) for row in rows]
+    zpages = [node.zpages[serial] for serial in serials]
+    node.put(3, make_run(1000, 1, 50))
+    drop_run(node.store, node.pool, OBJECT, 4, 1)
+    packed[1], zpages[1] = 0, b""
+    zpages[2] = bytes(len(zpages[2]))
+    families: list[Family | None] = [Family.OWN_CLEAN] * 7
+    families[5] = None
+    pages, installed = come_home(
+        node.store.room, rows, serials, packed, memoryview(b"".join(zpages)), families
+    )
+    assert pages == [run[0], None, None, OVERTAKEN, OVERTAKEN, None, run[6]]
+    assert installed == node.store.versions.zpages[Family.OWN_CLEAN] == 2
+    node.store.check_invariants()
+    assert len(node.elsewhere(0, 7)) == 3
+
+
+def test_a_row_that_no_peer_holds_is_not_the_one_that_was_asked_for(node: SendingNode) -> None:
+    """It serves a foreign page by now: serials of others may be those of ours."""
+    run = make_run(1000, 1)
+    node.put(0, run)
+    rows = node.store.rows
+    serials, packed = [rows.serial(FIRST_ROW)], [rows.packed(FIRST_ROW)]
+    zpage = memoryview(bytes(node.store.versions.zpage(FIRST_ROW)))
+    asked = (node.store.room, [FIRST_ROW], serials, packed, zpage, [Family.OWN_CLEAN])
+    assert come_home(*asked) == ([OVERTAKEN], 0)
+    node.remotify(A)
+    assert come_home(*asked) == (run, 1)

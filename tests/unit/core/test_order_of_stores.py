@@ -9,7 +9,6 @@ from ramsterd.core.codec import encode_page
 from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
-from ramsterd.core.install import install
 from ramsterd.core.leaving import begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool, program_pool
@@ -18,6 +17,7 @@ from ramsterd.core.table import HOLE, LOST
 from tests.helpers.crashes import CrashingStore, FoundPage
 from tests.helpers.disk import OBJECT, flip_a_bit, row_of, send_copies
 from tests.helpers.dropping import drop_run
+from tests.helpers.installing import install
 from tests.helpers.made_pages import joined, make_fill, make_page, make_run
 
 ONE, OTHER, THIRD = 7, 8, 9

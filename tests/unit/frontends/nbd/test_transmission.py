@@ -553,7 +553,7 @@ def test_reads_of_a_page_that_come_together_are_one_call(is_structured: bool) ->
     client = with_pages(is_structured=is_structured)
     told = {1: 3, 2: 0, 3: 20, 4: 3, 5: 7}
     client.say(b"".join(read_page(cookie, index) for cookie, index in told.items()))
-    assert client.pager.calls["get_here"] == 1
+    assert client.pager.calls["get_each"] == 1
     replies = client.transmission.replies
     data = b"".join(replies.pieces)
     assert len(data) == replies.queued_bytes
@@ -570,14 +570,64 @@ def test_reads_of_a_page_that_come_together_are_one_call(is_structured: bool) ->
     assert client.counters.requests_total()["READ"] == len(told)
 
 
-def test_a_page_that_is_not_here_is_asked_for_alone_and_so_is_what_follows() -> None:
+def test_of_reads_that_come_together_one_whose_page_is_lost_fails_alone() -> None:
     client = with_pages()
     client.pager.lost = {2}
     client.say(b"".join(read_page(1 + index, index) for index in range(5)))
-    assert client.pager.calls["get_here"] == 1
+    assert client.pager.calls["get_each"] == 1
     answers = client.take(c1=4096, c2=4096, c3=4096, c4=4096, c5=4096)
     assert answers.pop(3) == Errno.EIO
     assert answers == {1 + index: bytes([index + 1]) * PAGE_BYTES for index in (0, 1, 3, 4)}
+
+
+@pytest.mark.parametrize("is_structured", [False, True])
+def test_reads_that_come_together_and_wait_are_answered_each_as_its_page_comes(
+    is_structured: bool,
+) -> None:
+    client = with_pages(is_structured=is_structured)
+    client.pager.is_delaying = True
+    asked = {1: 3, 2: 0, 3: 20, 4: 5, 5: 7}
+    client.say(b"".join(read_page(cookie, index) for cookie, index in asked.items()))
+    assert client.pager.calls["get_each"] == 1
+    assert client.transmission.in_flight_count == client.counters.in_flight_count == 5
+    assert client.transmission.in_flight_bytes == 5 * PAGE_BYTES
+    assert client.transmission.replies.pieces == []
+    client.pager.lost = {5}
+    client.pager.release(random.Random(2))
+    assert client.wakes_count == 5
+    assert client.transmission.in_flight_bytes == client.counters.in_flight_count == 0
+    assert client.counters.errors[Errno.EIO] == 1
+    expected = {
+        cookie: bytes([index + 1 if index < 8 else 0]) * PAGE_BYTES
+        for cookie, index in asked.items()
+        if index != 5
+    }
+    data = b"".join(client.transmission.replies.pieces)
+    assert len(data) == client.transmission.replies.queued_bytes
+    if is_structured:
+        found = {cookie: each for cookie, each in parse_structured(data).items() if cookie != 4}
+        assert {cookie: each.content for cookie, each in found.items()} == expected  # type: ignore[union-attr]  # none is an error
+    else:
+        answers = parse_replies(data, dict.fromkeys(asked, PAGE_BYTES))
+        assert answers.pop(4) is Errno.EIO
+        assert answers == expected
+    assert answered(client)["read_peer"] == 5
+    assert client.counters.requests_total()["READ"] == 5
+
+
+def test_reads_that_come_together_are_no_more_than_may_be_in_flight() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    count = REQUESTS_IN_FLIGHT_MAX + 8
+    client.say(b"".join(read_page(index, index) for index in range(8)))
+    client.say(b"".join(read_page(index, index) for index in range(8, count)))
+    assert client.transmission.in_flight_count == REQUESTS_IN_FLIGHT_MAX
+    assert client.transmission.is_full
+    assert client.transmission.has_unserved
+    client.pager.release()
+    client.take(**{f"c{cookie}": 4096 for cookie in range(count)})
+    client.serve_on()
+    assert client.transmission.in_flight_count == 8
 
 
 @pytest.mark.parametrize(
@@ -594,7 +644,7 @@ def test_a_page_that_is_not_here_is_asked_for_alone_and_so_is_what_follows() -> 
 def test_a_read_that_no_other_follows_is_served_as_ever(second: bytes) -> None:
     client = with_pages()
     client.say(read_page(1, 4) + second)
-    assert client.pager.calls["get_here"] == 0
+    assert client.pager.calls["get_each"] == 0
     replies = b"".join(client.transmission.replies.pieces)
     assert replies[16:][:PAGE_BYTES] == bytes([5]) * PAGE_BYTES
 

@@ -5,7 +5,8 @@ from config.limits import BUDGET_BYTES_MIN
 from nodemanager.states import NodeState, Verdict
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import export_pool
-from ramsterd.frontends.pager import PutOutcome
+from ramsterd.frontends.pager import EachCame, PutOutcome
+from tests.helpers.disk import OBJECT
 from tests.helpers.sim_nodes import PAGE, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN
@@ -38,6 +39,47 @@ async def test_page_at_a_peer_is_called_back(autojump_clock: MockClock) -> None:
         await eventually(lambda: node.done)
         assert [result for _, result in node.done] == [[noise(0), noise(1), noise(2)]]
         assert node.pager.statistics().waiting_gets == 0
+
+
+async def test_pages_anywhere_are_told_each_as_it_comes_and_what_is_here_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with run_nodes(SMALL, LARGE) as [node, _]:
+        for index in range(1000):
+            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
+            await trio.lowlevel.checkpoint()
+        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
+        told: list[EachCame] = []
+        indexes = [999, 1, 2000, 0, 2, 1, 3]
+        got = node.client.get_each(node.pool, OBJECT, indexes, told.append)
+        assert got == ([noise(999), None, None, None, None], [1, 3, 4], [])
+        assert node.pager.statistics().waiting_gets == 3
+        await eventually(lambda: sum(len(each.positions) for each in told) == 3)
+        found = {position: each.pages[position] for each in told for position in each.positions}
+        assert found == {1: noise(1), 3: noise(0), 4: noise(2)}
+        assert not any(each.failed for each in told)
+        assert node.pager.statistics().waiting_gets == 0
+        node.pager.check_invariants()
+
+
+async def test_pages_anywhere_whose_client_is_gone_are_told_to_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    async with run_nodes(SMALL, LARGE) as [node, _]:
+        for index in range(1000):
+            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
+            await trio.lowlevel.checkpoint()
+        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
+        told: list[EachCame] = []
+        client = node.pager.open_client()
+        assert client.get_each(node.pool, OBJECT, [0, 1], told.append).follow == [0, 1]
+        node.pager.settle()
+        client.close()
+        assert node.pager.statistics().waiting_gets == 0
+        assert node.get(0) is None
+        await eventually(lambda: node.done)
+        assert told == []
+        node.pager.check_invariants()
 
 
 async def test_patch_of_a_page_at_a_peer(autojump_clock: MockClock) -> None:

@@ -9,7 +9,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
-from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
+from ramsterd.remote.fetch.arrival import serial_elsewhere, verified
 from tests.helpers.made_pages import joined, make_page, make_store
 
 HOLDER = 7
@@ -30,12 +30,6 @@ def send_away(store: Store) -> tuple[int, int, bytes]:
     leaving = begin_leaving(store.versions, block)
     end_leaving(store.versions, leaving, HOLDER)
     return leaving.rows[0], leaving.packed[0], leaving.body
-
-
-def test_every_race_has_a_name() -> None:
-    assert judge_arrival(5, 5) is Arrival.INSTALL
-    assert judge_arrival(6, 5) is Arrival.PUT_MEANWHILE
-    assert judge_arrival(0, 5) is Arrival.FLUSHED_MEANWHILE
 
 
 def test_a_row_that_no_peer_holds_is_not_the_one_that_was_asked_for(store: Store) -> None:

@@ -13,7 +13,7 @@ from tests.helpers.made_owner import BLOCK_PAGES, ONE, OTHER, Owner
 
 def want(owner: Owner, row: int) -> PendingGet:
     """Have a get wait for one page that is elsewhere."""
-    pending = PendingGet(owner.pool, b"", 0, [None], 100.0)
+    pending = PendingGet(owner.pool, b"", [0], [None], 100.0)
     owner.fetches.wait(pending, RunOfPages([], [(0, row)], 0))
     return pending
 

@@ -30,7 +30,7 @@ def owner_of_a_block(*nodes: NodeId) -> Owner:
 def get(owner: Owner, index: int = 0, count: int = 1, *, deadline: float = DEADLINE) -> PendingGet:
     """Have a get wait for what is elsewhere."""
     run = owner.store.get(owner.pool, b"", index, count)
-    pending = PendingGet(owner.pool, b"", index, list(run.pages), deadline)
+    pending = PendingGet(owner.pool, b"", range(index, index + count), list(run.pages), deadline)
     owner.fetches.wait(pending, run)
     owner.fetches.check_invariants()
     return pending
@@ -295,7 +295,7 @@ def test_an_ephemeral_page_that_its_holder_dropped_is_a_miss() -> None:
 def patient(owner: Owner, index: int = 0) -> PendingGet:
     run = owner.store.get(owner.pool, b"", index, 1)
     pending = PendingGet(
-        owner.pool, b"", index, list(run.pages), DEADLINE, outwaits=True, asked_at=1
+        owner.pool, b"", [index], list(run.pages), DEADLINE, outwaits=True, asked_at=1
     )
     owner.fetches.wait(pending, run)
     return pending
@@ -313,7 +313,7 @@ def test_who_outwaits_a_holder_that_is_down_stays_queued_for_it() -> None:
     owner.fetches.park(at(owner, ONE))
     owner.fetches.check_invariants()
     [reads] = owner.fetches.unreachable_reads().values()
-    assert (reads.gets, reads.nodes, reads.asked_at) == ({pending}, {ONE}, 1)
+    assert (reads.gets, reads.nodes, reads.asked_at) == ({(pending, 0)}, {ONE}, 1)
     owner.linked.add(ONE)
     owner.fetches.unpark()
     assert asked_node(owner) == ONE

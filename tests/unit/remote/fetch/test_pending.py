@@ -19,10 +19,14 @@ def wait(
     deadline: float = 10,
     is_ephemeral: bool = False,
     outwaits: bool = False,
+    is_each: bool = False,
 ) -> PendingGet:
     """Begin a get of pages with these serials."""
-    pending = PendingGet(PoolId(1), b"", 0, [None] * len(serials), deadline, outwaits)
+    pending = PendingGet(
+        PoolId(1), b"", range(len(serials)), [None] * len(serials), deadline, outwaits
+    )
     pending.is_ephemeral = is_ephemeral
+    pending.waits = set(range(len(serials))) if is_each else None
     gets.begin(pending)
     for position, serial in enumerate(serials):
         gets.want(serial, pending, position)
@@ -76,7 +80,7 @@ def test_a_lost_page_ends_a_get_and_what_comes_later_changes_nothing(gets: Pendi
     gets.finish(pending, GetOutcome.LOST)
     serve(gets, 7)
     serve(gets, 8)
-    gets.give_up(pending)
+    gets.give_up(pending, 0)
     assert gets.take_done() == [pending]
     assert pending.outcome is GetOutcome.LOST
     assert gets.unreachable == 0
@@ -172,3 +176,53 @@ def test_no_rounding_wakes_a_get_too_early(gets: PendingGets, deadline: float) -
     assert last is not None
     gets.expire(last)
     assert gets.take_done() == [pending]
+
+
+# Pages that are each for itself.
+
+
+def test_a_page_that_is_for_itself_is_told_of_when_it_comes(gets: PendingGets) -> None:
+    """Whatever becomes of the others; and once in a pass, however many came."""
+    pending = wait(gets, 7, 8, 9, is_each=True)
+    assert pending.reads == 3
+    serve(gets, 9)
+    serve(gets, 7)
+    assert gets.take_done() == [pending]
+    assert (pending.take_came(), pending.reads, pending.is_over) == ([2, 0], 1, False)
+    gets.check_invariants({8})
+    ((_, position),) = gets.take(8)
+    gets.fail(pending, position, GetOutcome.LOST)
+    assert gets.take_done() == [pending]
+    assert (pending.take_came(), pending.failed) == ([1], {1: GetOutcome.LOST})
+    assert pending.is_over
+    assert pending.outcome is None
+    gets.check_invariants(set())
+
+
+def test_at_the_deadline_only_those_fail_that_still_wait(gets: PendingGets) -> None:
+    pending = wait(gets, 7, 8, 9, is_each=True)
+    serve(gets, 8)
+    gets.take_done()
+    assert pending.take_came() == [1]
+    assert gets.expire(10)
+    assert gets.take_done() == [pending]
+    assert pending.take_came() == [0, 2]
+    assert pending.failed == dict.fromkeys([0, 2], GetOutcome.UNREACHABLE)
+    assert (pending.is_over, gets.unreachable, gets.wanted) == (True, 2, {})
+
+
+def test_of_ephemeral_ones_those_are_a_miss(gets: PendingGets) -> None:
+    pending = wait(gets, 7, 8, is_each=True, is_ephemeral=True)
+    gets.miss([8])
+    assert gets.expire(10)
+    assert pending.take_came() == [1, 0]
+    assert (pending.failed, pending.is_over, gets.missed) == ({}, True, 2)
+
+
+def test_those_of_a_client_that_is_gone_are_over(gets: PendingGets) -> None:
+    pending = wait(gets, 7, 8, is_each=True)
+    serve(gets, 7)
+    gets.cancel([pending])
+    assert pending.is_over
+    assert gets.wanted == {}
+    gets.check_invariants(set())

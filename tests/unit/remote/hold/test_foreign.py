@@ -5,7 +5,6 @@ import pytest
 from nodemanager.ids import NodeId
 from ramsterd.core import pools
 from ramsterd.core.family import Family
-from ramsterd.core.install import install
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
@@ -14,6 +13,7 @@ from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.wire import PutResult
 from tests.helpers.foreign_puts import INCARNATION, ONE, OTHER, put, run_all
+from tests.helpers.installing import install
 from tests.helpers.made_pages import joined, make_run, make_store
 
 # Raw pages that fit below the low watermark of 2 MiB, and within a quota of a half.

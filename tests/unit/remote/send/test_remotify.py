@@ -148,6 +148,8 @@ def test_so_much_is_dropped_in_one_pass_and_the_caller_comes_back(
     sender.remotifier.drop_first(1.0)
     assert blocks_here(sender, Family.OWN_EPHEMERAL) == SHORT_BLOCKS - 1
     assert sender.remotifier.has_more_to_drop
+    assert not sender.remotifier.drop_first(1.0)
+    assert not sender.remotifier.may_drop(), "else the caller comes back for ever"
 
 
 # Which kind leaves next.
