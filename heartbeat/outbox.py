@@ -1,4 +1,4 @@
-"""Effects of the detector: datagrams to be sent, and verdicts to be told.  Pure.
+"""Effects of the detector: datagrams to be sent, links to be asked, and verdicts to be told.  Pure.
 
 Every datagram leaves through here, so whatever we believe travels on the datagrams that go anyway
 (SWIM, section 4.1), and a suspect hears of it with the next one that goes there (Lifeguard, "Buddy
@@ -25,7 +25,14 @@ class SendDatagram:
     message: Message
 
 
-Effect: TypeAlias = SendDatagram | Verdict
+@dataclass(frozen=True, slots=True)
+class AskLink:
+    """A member shall say something over its link, if there is one: it may have nothing else to say."""
+
+    node: NodeId
+
+
+Effect: TypeAlias = SendDatagram | AskLink | Verdict
 
 
 class Outbox:
@@ -35,10 +42,10 @@ class Outbox:
         self._local = local
         self._roster = roster
         self._knobs = knobs
-        self._datagrams: list[Effect] = []
+        self._effects: list[Effect] = []
 
     def __len__(self) -> int:
-        return len(self._datagrams)
+        return len(self._effects)
 
     def send(
         self, kind: DatagramKind, target: NodeId, probe: int, subject: NodeId | None = None
@@ -56,12 +63,16 @@ class Outbox:
             subject=target if subject is None else subject,
             rows=tuple(rows),
         )
-        self._datagrams.append(SendDatagram(message))
+        self._effects.append(SendDatagram(message))
+
+    def ask_link(self, node: NodeId) -> None:
+        """Have the link of a node asked for a sign of life."""
+        self._effects.append(AskLink(node))
 
     def take(self) -> list[Effect]:
         """Return all effects since the last time, and forget them."""
-        effects = [*self._datagrams, *self._roster.verdicts]
-        self._datagrams, self._roster.verdicts = [], []
+        effects = [*self._effects, *self._roster.verdicts]
+        self._effects, self._roster.verdicts = [], []
         return effects
 
     def _rows_about(self, target: NodeId) -> list[Row]:

@@ -114,11 +114,12 @@ class Prober:
             probe.helpers[message.node] = True
 
     def on_deadline(self, now: float) -> None:
-        """Ask others, when the target did not answer in time."""
+        """Ask others and the link, when the target did not answer in time."""
         probe = self._probe
         if probe is None or now < self.next_deadline():
             return
         probe.is_indirect = True
+        self._outbox.ask_link(probe.target)
         for helper in self._draw_helpers(probe.target):
             probe.helpers[helper] = False
             self.asked_indirect_probes_total += 1

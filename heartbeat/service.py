@@ -16,7 +16,7 @@ from config.model import ClusterConfig
 from heartbeat.datagram import Message
 from heartbeat.datagram_filter import DatagramFilter, Drop, DropReason
 from heartbeat.routes import Endpoint, Routes, written_endpoints
-from heartbeat.swim import Effect, SendDatagram, Swim, SwimStatistics
+from heartbeat.swim import AskLink, Effect, SendDatagram, Swim, SwimStatistics
 from heartbeat.udp import DatagramSocket
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import Verdict
@@ -48,6 +48,10 @@ def ignore_begun(_: NodeId) -> None:
     """Serve a node that does not care when others start."""
 
 
+def ignore_ask(_: NodeId) -> None:
+    """Serve a node without links."""
+
+
 class HeartbeatService:
     """Sends and receives datagrams for a failure detector."""
 
@@ -61,6 +65,7 @@ class HeartbeatService:
         on_verdicts: Callable[[list[Verdict]], None],
         on_begun: Callable[[NodeId], None] = ignore_begun,
         key: bytes | None = None,
+        on_ask_link: Callable[[NodeId], None] = ignore_ask,
         attach_count: int = 0,
         now: Callable[[], float] = trio.current_time,
     ) -> None:
@@ -76,6 +81,7 @@ class HeartbeatService:
                 caller: `run`, or the caller of `heard`.
             on_begun: Called when a member is heard for the first time, or for the first time after
                 it has started again, or where it has moved to.
+            on_ask_link: Called to have a member say something over its link; what comes is `heard`.
             key: Of the MAC, 32 bytes; None: without.
             attach_count: How many processes of our incarnation were before this one.
             now: Monotonic seconds of the world, in which others were silent also while we did not
@@ -90,6 +96,7 @@ class HeartbeatService:
         self._detector = detector
         self._socket = datagram_socket
         self._on_verdicts, self._on_begun = on_verdicts, on_begun
+        self._on_ask_link = on_ask_link
         self._now = now
         self._unsendable: set[NodeId] = set()
         # When a datagram of each member counted last: links may prove it alive while UDP is blocked.
@@ -278,6 +285,8 @@ class HeartbeatService:
             match effect:
                 case SendDatagram(message):
                     self._send(message)
+                case AskLink(node):
+                    self._on_ask_link(node)
                 case Verdict():
                     verdicts.append(self._naming_reporter(effect))
         if not verdicts:

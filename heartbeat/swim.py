@@ -5,8 +5,9 @@
 Theory of operation: once in each probe interval we ping one node, the next of a shuffled round.  No
 answer within the probe timeout: `indirect_probes` others are asked to ping it for us, so that one
 bad path is not taken for a dead node; meanwhile anything that comes over its TCP link counts too
-(peers tell their STATUS there twice a second, so no probe of its own is needed).  Still nothing at
-the end of the interval: it is suspect, hears of it first, and may deny it; else it is down.
+(the link is asked for it, since one that is at rest brings something every few seconds only).
+Still nothing at the end of the interval: it is suspect, hears of it first, and may deny it; else it
+is down.
 Whatever anyone believes travels on the datagrams that go anyway.  So a node's traffic does not grow
 with the cluster, apart from greetings at its start, one to each member.
 
@@ -31,7 +32,7 @@ from heartbeat.awareness import Awareness
 from heartbeat.datagram import DatagramKind, Message, Row
 from heartbeat.greetings import Greetings
 from heartbeat.knobs import GOSSIP_TICKS_PER_PROBE, Knobs
-from heartbeat.outbox import NO_PROBE, Effect, Outbox, SendDatagram
+from heartbeat.outbox import NO_PROBE, AskLink, Effect, Outbox, SendDatagram
 from heartbeat.probe import Prober
 from heartbeat.relays import Relays
 from heartbeat.roster import Roster
@@ -41,7 +42,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 
 # The shell that runs the machine handles its effects.
-__all__ = ["Effect", "SendDatagram", "Swim", "SwimStatistics"]
+__all__ = ["AskLink", "Effect", "SendDatagram", "Swim", "SwimStatistics"]
 
 
 class Swim:

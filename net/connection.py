@@ -350,8 +350,8 @@ class Connection:
             effects.append(Send(LinkType.KEEPALIVE))
         return effects
 
-    def on_contested(self) -> list[Effect]:
-        """Somebody of the same incarnation wants our place: ask for a sign of life."""
+    def ask(self) -> list[Effect]:
+        """Ask for a sign of life."""
         return [Send(LinkType.PROBE)] if self.state is State.OPEN else []
 
     # The end

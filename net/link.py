@@ -101,6 +101,10 @@ class Link(Protocol):
         """
         ...
 
+    def ask(self) -> None:
+        """Have the peer say something at once: it may be alive, and have nothing to say."""
+        ...
+
     def close(self, reason: str) -> None:
         """Say goodbye and close the link.
 
@@ -126,6 +130,7 @@ class LinkHandler(Protocol):
     def on_frames(self, link: Link, frames: list[Frame]) -> None:
         """Requests, messages and matched replies that one receive brought, in their order.
 
+        None at all: what came is for the link alone, and still shows that the peer is alive.
         A reply whose request is not in the table (it timed out) is counted and not passed on.
 
         Raises:

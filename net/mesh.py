@@ -203,6 +203,11 @@ class Mesh:
             _, timer = self._dialers[node]
             timer.hasten()
 
+    def ask(self, node: NodeId) -> None:
+        """Ask for a sign of life over the link of a node, if there is one."""
+        if (link := self.links.get(node)) is not None:
+            link.ask()
+
     def begin_incarnation(self, incarnation: Incarnation) -> None:
         """Be this from now on: peers that are linked, or about to be, with another one are to be linked anew."""
         self._hello = replace(self._hello, incarnation=incarnation, attach_count=0)

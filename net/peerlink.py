@@ -170,6 +170,11 @@ class PeerLink:
             self._queue.keep(pieces, sent, count)
             self._unsent_came.set()
 
+    def ask(self) -> None:
+        """Have the peer say something at once."""
+        self._perform(self._connection.ask())
+        self.push()
+
     def close(self, reason: str) -> None:
         """Say goodbye and close the link; `on_link_lost` follows, from the link's own task."""
         self._leaves_in_order = True
@@ -284,7 +289,7 @@ class PeerLink:
             if self._connection.state is State.OPEN and self._reason is None:
                 passed, effects = self._connection.on_frames(frames)
                 try:
-                    if passed:
+                    if passed or not effects:
                         self._handler.on_frames(self, passed)
                 finally:
                     # The machine has taken this step, whatever the application makes of its frames.
@@ -320,8 +325,8 @@ class PeerLink:
         assert isinstance(present, PeerLink), "the links of a mesh are all of one kind"
         self._contest.enter(present._contest, self._on_present_ended)  # noqa: SLF001  of our own kind
         self._deadline_came_nearer.set()
-        present._perform(present._connection.on_contested())  # noqa: SLF001  likewise
-        present.push()
+        # Somebody of the same incarnation wants its place.
+        present.ask()
 
     def _on_present_ended(self) -> None:
         self._connection.on_present_ended(now=trio.current_time())

@@ -1,6 +1,6 @@
 """Clock: what is done because time has passed, and when that is next.
 
-Twice a second this node keeps house, and tells peers its STATUS.  Work that takes long is done in
+Twice a second this node keeps house, and tells its STATUS to peers that may not know it.  Work that takes long is done in
 slices, of which one has its turn in a pass.
 """
 
@@ -11,7 +11,8 @@ from ramsterd.core.family import Family
 from ramsterd.pagepath.effects import Replicated, Resized
 from ramsterd.pagepath.machines import Machines
 
-# How often peers are told how much room we have; in between a refusal tells them.
+# How often peers are told how much room we have, while that changes; in between a refusal tells
+# them.
 STATUS_SECONDS: Final = 0.5
 # Blocks of foreign ephemeral pages that a draining node drops at each STATUS.
 DRAINED_BLOCKS_MAX: Final = 256
@@ -31,6 +32,7 @@ class Clock:
     def tick_soon(self, now: float) -> None:
         """Peers should know at once what has changed here: the next tick is due."""
         self._tick_at = now
+        self._machines.status.on_changed()
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
@@ -62,7 +64,7 @@ class Clock:
         if self._tick_at <= now:
             self._tick_at = now + STATUS_SECONDS
             self._keep_house(now)
-            machines.status.send_to_all(now)
+            machines.status.on_tick(now)
         machines.orphans.on_deadline(now)
         self._take_a_turn(now)
 

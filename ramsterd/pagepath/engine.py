@@ -224,10 +224,16 @@ class Engine:
         self._frames.on_request_failed(request_id, self._settling.settled_at)
 
     def on_link_up(
-        self, node: NodeId, incarnation: Incarnation, *, attach_count: int = 0, now: float
+        self,
+        node: NodeId,
+        incarnation: Incarnation,
+        *,
+        attach_count: int = 0,
+        is_eager: bool = False,
+        now: float,
     ) -> None:
-        """A link to a peer is open; `attach_count` is the peer's."""
-        self._states.on_link_up(node, incarnation, attach_count, now)
+        """A link to a peer is open; `attach_count` is the peer's, and `is_eager`: it wants each STATUS."""
+        self._states.on_link_up(node, incarnation, attach_count, now, is_eager=is_eager)
 
     def on_link_lost(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """The link is gone; its requests have failed before this."""

@@ -7,6 +7,7 @@ from nodemanager.ids import NodeId
 from ramsterd.asking.messages import ANSWERS_COMMANDS
 from ramsterd.core.codec import Codec
 from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.own_status import ASKS_LINKS
 
 
 def hello_of(engine: Engine, cluster: ClusterConfig) -> Hello:
@@ -21,5 +22,5 @@ def hello_of(engine: Engine, cluster: ClusterConfig) -> Hello:
         codecs=tuple(codec.name.lower() for codec in Codec),
         timers=cluster.timers,
         attach_count=engine.attach_count,
-        features=ANSWERS_COMMANDS,
+        features=ANSWERS_COMMANDS | ASKS_LINKS,
     )

@@ -20,6 +20,7 @@ def new_heartbeat(
     datagram_socket: DatagramSocket,
     on_verdicts: Callable[[list[Verdict]], None],
     on_begun: Callable[[NodeId], None],
+    on_ask_link: Callable[[NodeId], None],
     key: bytes | None,
     rng: random.Random,
 ) -> HeartbeatService:
@@ -39,6 +40,7 @@ def new_heartbeat(
         datagram_socket=datagram_socket,
         on_verdicts=on_verdicts,
         on_begun=on_begun,
+        on_ask_link=on_ask_link,
         key=key,
         attach_count=engine.attach_count,
         now=world_time,

@@ -88,7 +88,8 @@ class Machines:
         self.recall = HolderRecall(store, self.foreign)
         self.receive_shares = ReceiveShares(remote.foreign_bytes_per_second)
         self.status = OwnStatus(
-            store, self.nodes, self.foreign, self.receive_shares, self.outbox
+            store, self.nodes, self.foreign, self.receive_shares, self.outbox,
+            probe_seconds=cluster.timers.probe_seconds,
         )  # fmt: skip
         # Foreign pages, pages that leave, and pages that are fetched back.
         self.pool_copies = PoolCopies(store, cluster, configured=remote.copies)

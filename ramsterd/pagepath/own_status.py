@@ -1,4 +1,12 @@
-"""Own status: what this node tells each peer of its room, and of the pages that it keeps for it."""
+"""Own status: what this node tells each peer of its room, and of the pages that it keeps for it.
+
+A peer is told at each tick while something changes here, or after it asked for something: it counts
+what it placed here until it is told.  Else it is told again every `REPEAT_SECONDS`: to tell and to
+hear the same again and again is most of what nodes at rest do, and it grows with their number.
+"""
+
+from collections.abc import Hashable
+from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.table import NodeTable, PeerStatus
@@ -6,6 +14,15 @@ from ramsterd.core.store import Store
 from ramsterd.pagepath.outbox import Outbox
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.receive_shares import ReceiveShares
+
+# A bit of the features in HELLO: this node asks a link for a sign of life (PROBE) when heartbeats
+# don't get through.  One without it takes each STATUS for that, and is told at each tick.
+ASKS_LINKS: Final = 2
+# Shorter than the silence after which a link says KEEPALIVE, as it is by default.
+REPEAT_SECONDS: Final = 1.5
+# What is reported of a node whose link brought something so lately is not believed: two probe
+# intervals (`heartbeat.roster`).
+REPEAT_PROBES: Final = 1.5
 
 
 class OwnStatus:
@@ -18,12 +35,21 @@ class OwnStatus:
         foreign: ForeignPages,
         receive_shares: ReceiveShares,
         outbox: Outbox,
+        *,
+        probe_seconds: float,
     ) -> None:
         self._store = store
         self._nodes = nodes
         self._foreign = foreign
         self._receive_shares = receive_shares
         self._outbox = outbox
+        self._repeat_seconds = min(REPEAT_SECONDS, REPEAT_PROBES * probe_seconds)
+        # What it was made of when all were told last; and by peer, when it was told.
+        self._told_of: Hashable = None
+        self._told_at: dict[NodeId, float] = {}
+        # Peers that asked for something since they were told, and those that are told at each tick.
+        self._asked: set[NodeId] = set()
+        self._eager: set[NodeId] = set()
         # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is
         # over.
         self.is_starved = False
@@ -33,15 +59,48 @@ class OwnStatus:
         """Whether pages of others are welcome."""
         return self._foreign.room_bytes() > 0 and not self.is_starved
 
-    def send_to_all(self, now: float) -> None:
-        """Tell every peer that is linked."""
+    def on_link_up(self, node: NodeId, now: float, *, is_eager: bool) -> None:
+        """Tell a peer whose link is open now; one that `is_eager` does not ask links."""
+        (self._eager.add if is_eager else self._eager.discard)(node)
+        self.send(node, now)
+
+    def on_asked(self, node: NodeId) -> None:
+        """A peer sent pages, or wants something else: what it knows of us is out of date."""
+        self._asked.add(node)
+
+    def on_changed(self) -> None:
+        """Something has changed here: all are told at the next tick."""
+        self._told_of = None
+
+    def on_tick(self, now: float) -> None:
+        """Tell those peers that are linked, and may not know how we are."""
+        made_of = self._made_of(now)
+        is_changed, self._told_of = made_of != self._told_of, made_of
+        due = now - self._repeat_seconds
+        told_at, asked, eager = self._told_at, self._asked, self._eager
         for node in self._nodes.nodes():
-            self.send(node, now)
+            if is_changed or told_at.get(node, due) <= due or node in asked or node in eager:
+                self.send(node, now)
+
+    def _made_of(self, now: float) -> Hashable:
+        """Return all that a STATUS is made of, but what one peer alone changes, which asks us for that."""
+        zbud, foreign = self._store.zbud, self._foreign
+        return (
+            zbud.budget_bytes,
+            zbud.resident_bytes,
+            foreign.room_bytes(),
+            foreign.zpage_bytes,
+            self.is_starved,
+            len(self._nodes.nodes()),
+            self._receive_shares.senders(now),
+        )
 
     def send(self, node: NodeId, now: float) -> None:
         """Tell a peer, if it is linked."""
         if not self._nodes.is_linked(node):
             return
+        self._told_at[node] = now
+        self._asked.discard(node)
         zbud = self._store.zbud
         room = self._foreign.room_for(node)
         status = PeerStatus(

@@ -33,6 +33,8 @@ class PeerFrames:
 
     def _on_request(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
         foreign, outbox = self._machines.foreign, self._machines.outbox
+        if frame.type != MessageType.STATUS:
+            self._machines.status.on_asked(node)
         match frame.type:
             case MessageType.PUT_PAGES:
                 put = wire.PutPages.parse(frame)

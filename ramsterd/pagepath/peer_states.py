@@ -74,7 +74,13 @@ class PeerStates:
     # Links.
 
     def on_link_up(
-        self, node: NodeId, incarnation: Incarnation, attach_count: int, now: float
+        self,
+        node: NodeId,
+        incarnation: Incarnation,
+        attach_count: int,
+        now: float,
+        *,
+        is_eager: bool,
     ) -> None:
         """A link to a peer is open."""
         if self._nodes.is_stale(node, incarnation):
@@ -90,7 +96,7 @@ class PeerStates:
             self._machines.reconciler.on_link_up(holder, now)
         self._machines.orphans.call_off(node)
         self._machines.flushes.on_link_up(now)
-        self._machines.status.send(node, now)
+        self._machines.status.on_link_up(node, now, is_eager=is_eager)
 
     def on_departing(self, node: NodeId) -> None:
         """A peer gave up its own pages, as only an incarnation that ends does."""

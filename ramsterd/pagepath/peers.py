@@ -45,6 +45,7 @@ from ramsterd.pagepath.front_ends import FrontEnds, NoFrontEnds
 from ramsterd.pagepath.greeting import hello_of
 from ramsterd.pagepath.heartbeat import new_heartbeat
 from ramsterd.pagepath.journal import log_reconciled, log_resized, log_trust
+from ramsterd.pagepath.own_status import ASKS_LINKS
 from ramsterd.remote.bench_requests import BENCH_IN_FLIGHT_MAX
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.holders.reconcile import Reconciled
@@ -151,6 +152,7 @@ class Peers:
                 datagram_socket=heartbeat_socket,
                 on_verdicts=self._on_verdicts,
                 on_begun=self.mesh.on_process_begun,
+                on_ask_link=self.mesh.ask,
                 key=self._heartbeat_key,
                 rng=self._rng,
             )
@@ -257,8 +259,11 @@ class Peers:
     def on_link_up(self, link: Link) -> None:
         """Both sides accepted each other."""
         self._engine.on_link_up(
-            link.node, link.incarnation, attach_count=link.attach_count, now=trio.current_time()
-        )
+            link.node, link.incarnation,
+            attach_count=link.attach_count,
+            is_eager=not link.features & ASKS_LINKS,
+            now=trio.current_time(),
+        )  # fmt: skip
         if self.heartbeat is not None:
             self.heartbeat.heard(link.node, link.incarnation)
         self.members.on_link_up(link)
@@ -272,6 +277,8 @@ class Peers:
         if self.heartbeat is not None and now - self._heard_at.get(link.node, 0) > HEARD_SECONDS:
             self._heard_at[link.node] = now
             self.heartbeat.heard(link.node, link.incarnation)
+        if not frames:
+            return
         unread = iter(frames)
         try:
             for frame in unread:

@@ -110,6 +110,8 @@ class Diary:
     def __init__(self, answer: Callable[[Link, Frame], None] | None = None) -> None:
         self.up: list[int] = []
         self.frames: list[Seen] = []
+        # How often something came that is for the link alone.
+        self.signs_of_life = 0
         self.failures: list[tuple[int, Failure]] = []
         self.lost: list[tuple[int, str]] = []
         # Names of the calls, in order.
@@ -121,6 +123,9 @@ class Diary:
         self.up.append(link.node)
 
     def on_frames(self, link: Link, frames: list[Frame]) -> None:
+        if not frames:
+            self.signs_of_life += 1
+            return
         self.calls.append("frames")
         for frame in frames:
             self.frames.append(seen(frame))

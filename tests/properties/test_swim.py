@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from config.model import TimersConfig
 from heartbeat.datagram import DatagramKind
-from heartbeat.swim import Effect, SendDatagram, Swim
+from heartbeat.swim import AskLink, Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from tests.helpers.heartbeat_messages import DOWN, SUSPECT, UP, message, row
@@ -55,6 +55,8 @@ class SwimMachine(RuleBasedStateMachine):
                             "back to an earlier incarnation, which no link has shown"
                         )
                     self.told[node] = (state, incarnation)
+                case AskLink(asked):
+                    assert asked in OTHERS
                 case SendDatagram(sent):
                     assert sent.target in OTHERS
                     assert sent.refutation >= self.denials, "a denial was taken back"

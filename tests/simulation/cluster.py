@@ -257,6 +257,7 @@ class Cluster:
             ),
             datagram_socket=node.socket,
             on_verdicts=lambda verdicts: self._on_verdicts(node, verdicts),
+            on_ask_link=node.peers.mesh.ask,
             attach_count=node.engine.attach_count,
             now=self.time.now,
         )

@@ -57,6 +57,20 @@ async def test_healthy_nodes_stay_up(seed: int, mock_clock: MockClock) -> None:
     finish(cluster, client)
 
 
+async def test_where_no_heartbeat_gets_through_links_are_asked_and_nobody_is_accused(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """A firewall that knows TCP only; at rest, links bring something every 1.5 s, and a probe ends after 1 s."""
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster.run(5)
+    before = len(cluster.verdicts)
+    cluster.paths.loss_fraction = 1.0
+    cluster.run(60)
+    assert cluster.verdicts[before:] == []
+    cluster.paths.loss_fraction = 0.0
+    finish(cluster, client)
+
+
 async def test_a_paused_holder_is_found_and_its_pages_are_copied_again(
     seed: int, mock_clock: MockClock
 ) -> None:

@@ -33,6 +33,11 @@ class ReceiveShares:
         """An owner sent pages."""
         self._put_at[node] = now
 
+    def senders(self, now: float) -> frozenset[NodeId]:
+        """Return the owners that count as sending: each share depends on how many they are."""
+        self._put_at = {each: at for each, at in self._put_at.items() if now - at < SENDING_SECONDS}
+        return frozenset(self._put_at)
+
     def share(self, node: NodeId, members: int, now: float) -> int:
         """Return how many bytes a second an owner may send; 0: as many as it likes.
 
@@ -43,9 +48,9 @@ class ReceiveShares:
         """
         if not self._bytes_per_second:
             return 0
-        self._put_at = {each: at for each, at in self._put_at.items() if now - at < SENDING_SECONDS}
+        senders = self.senders(now)
         half = self._bytes_per_second / 2
         share = half / members
-        if node in self._put_at:
-            share += half / len(self._put_at)
+        if node in senders:
+            share += half / len(senders)
         return max(1, int(share))

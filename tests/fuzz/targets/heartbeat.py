@@ -22,7 +22,7 @@ from heartbeat.datagram import (
 from heartbeat.datagram_filter import DatagramFilter, Drop, DropReason
 from heartbeat.routes import Routes, written_endpoints
 from heartbeat.seal import DATAGRAM_BYTES_MAX, KEY_BYTES, MAC_BYTES, Seal
-from heartbeat.swim import Effect, SendDatagram, Swim
+from heartbeat.swim import AskLink, Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 from tests.fuzz.target import Target
@@ -102,6 +102,8 @@ class Watcher:
                 assert len(sealed) <= DATAGRAM_BYTES_MAX
                 assert Datagram.parse(SEAL.open(sealed)).message == effect.message
                 self.outcomes.add(f"sends {effect.message.kind.name}")
+            elif isinstance(effect, AskLink):
+                self.outcomes.add("asks a link")
             else:
                 self.outcomes.add(f"verdict {effect.state.value}")
 

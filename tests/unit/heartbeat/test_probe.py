@@ -3,6 +3,7 @@
 import pytest
 
 from heartbeat.datagram import DatagramKind as Kind, Message
+from heartbeat.outbox import AskLink
 from heartbeat.probe import ProbeOutcome, Prober
 from nodemanager.ids import Incarnation, NodeId
 from tests.helpers.detector_parts import TIMERS, Parts
@@ -54,6 +55,17 @@ def test_after_the_timeout_three_others_are_asked_once() -> None:
     assert len(helpers) == len(requests) == prober.asked_indirect_probes_total == 3
     assert ping.target not in helpers
     assert asked(parts, prober) == []
+
+
+def test_after_the_timeout_the_link_of_the_target_is_asked_once() -> None:
+    parts = Parts(2)
+    prober, ping = begun(parts)
+    prober.on_deadline(TIMEOUT - 0.01)
+    assert parts.outbox.take() == []
+    prober.on_deadline(TIMEOUT)
+    assert parts.outbox.take() == [AskLink(ping.target)]
+    prober.on_deadline(TIMEOUT + 0.1)
+    assert parts.outbox.take() == []
 
 
 def test_suspects_are_not_asked_for_help() -> None:

@@ -158,9 +158,9 @@ def test_a_probe_is_answered_at_once_and_however_many_come_together_once() -> No
 
 def test_only_an_open_link_is_probed() -> None:
     connection = make_open()
-    assert connection.on_contested() == [Send(LinkType.PROBE)]
+    assert connection.ask() == [Send(LinkType.PROBE)]
     connection.on_lost("cut")
-    assert connection.on_contested() == []
+    assert connection.ask() == []
 
 
 @pytest.mark.parametrize("is_dialer", [False, True])

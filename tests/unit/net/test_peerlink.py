@@ -116,6 +116,22 @@ async def test_a_request_gets_its_reply(autojump_clock: trio.testing.MockClock) 
         nursery.cancel_scope.cancel()
 
 
+async def test_a_link_that_is_asked_answers_at_once_and_the_handler_learns_of_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = Diary(), Diary()
+    async with trio.open_nursery() as nursery:
+        pair = Pair(one, two)
+        await pair.open(nursery)
+        began, heard = trio.current_time(), two.signs_of_life
+        pair.two.ask()
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.current_time() == began
+        assert two.signs_of_life == heard + 1
+        assert (one.frames, two.frames) == ([], [])
+        nursery.cancel_scope.cancel()
+
+
 async def test_idle_links_stay_up_by_keepalives(autojump_clock: trio.testing.MockClock) -> None:
     one, two = Diary(), Diary()
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""What time does: STATUS twice a second, and one slice of long work in a pass."""
+"""What time does: house, STATUS, and one slice of long work in a pass."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,10 +7,11 @@ import pytest
 
 from ramsterd.pagepath.clock import STATUS_SECONDS
 from ramsterd.pagepath.effects import Resized
+from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
 from tests.helpers.dropping import drop_run
-from tests.helpers.made_engine import OBJECT, ONE, MadeEngine, sends
+from tests.helpers.made_engine import INCARNATION, OBJECT, ONE, MadeEngine, sends
 
 
 @pytest.fixture
@@ -22,10 +23,33 @@ def made() -> Iterator[MadeEngine]:
     made.engine.check_invariants()
 
 
-def test_peers_that_are_linked_hear_how_we_are_twice_a_second(made: MadeEngine) -> None:
-    statuses = sends(made.wait(10 * STATUS_SECONDS), MessageType.STATUS)
+def test_peers_that_are_linked_hear_how_we_are_twice_a_second_while_that_changes(
+    made: MadeEngine,
+) -> None:
+    statuses = []
+    for index in range(10):
+        made.put(16, index=16 * index)
+        statuses += sends(made.wait(STATUS_SECONDS), MessageType.STATUS)
     assert len(statuses) == 10
     assert {each.node for each in statuses} == {ONE}
+    assert len(sends(made.wait(12 * STATUS_SECONDS), MessageType.STATUS)) == 4, "as before"
+
+
+def test_a_peer_that_asked_for_something_hears_how_we_are(made: MadeEngine) -> None:
+    statuses = []
+    for _ in range(6):
+        made.frame(ONE, MessageType.FLUSH_PAGES, 1, wire.flush_table([(1, 2)]))
+        statuses += sends(made.wait(STATUS_SECONDS), MessageType.STATUS)
+    assert len(statuses) == 6
+
+
+@pytest.mark.parametrize("is_eager", [False, True])
+def test_an_older_peer_hears_how_we_are_at_each_tick(made: MadeEngine, is_eager: bool) -> None:
+    """It takes that for a sign of life."""
+    made.engine.on_link_up(ONE, INCARNATION, is_eager=is_eager, now=made.now)
+    made.wait(STATUS_SECONDS)
+    statuses = sends(made.wait(6 * STATUS_SECONDS), MessageType.STATUS)
+    assert len(statuses) == (6 if is_eager else 2)
 
 
 def test_a_starved_node_says_that_it_takes_nothing(made: MadeEngine) -> None:

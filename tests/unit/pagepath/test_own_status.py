@@ -10,9 +10,10 @@ from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.store import Store
+from ramsterd.pagepath.clock import STATUS_SECONDS
 from ramsterd.pagepath.effects import Send
 from ramsterd.pagepath.outbox import Outbox
-from ramsterd.pagepath.own_status import OwnStatus
+from ramsterd.pagepath.own_status import REPEAT_SECONDS, OwnStatus
 from ramsterd.remote import wire
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.receive_shares import ReceiveShares
@@ -32,6 +33,7 @@ class Teller:
 
     store: Store = field(default_factory=lambda: make_store(BUDGET))
     owner_pages_max: int = 0
+    probe_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         self.nodes = NodeTable(cluster_of(3), NodeId(0), incarnation=Incarnation(9))
@@ -40,7 +42,14 @@ class Teller:
         )
         self.shares = ReceiveShares(BYTES_PER_SECOND)
         self.outbox = Outbox(request_seconds_max=1.0)
-        self.status = OwnStatus(self.store, self.nodes, self.foreign, self.shares, self.outbox)
+        self.status = OwnStatus(
+            self.store,
+            self.nodes,
+            self.foreign,
+            self.shares,
+            self.outbox,
+            probe_seconds=self.probe_seconds,
+        )
 
     def link(self, *nodes: NodeId) -> None:
         for node in nodes:
@@ -88,16 +97,73 @@ def test_an_empty_node_has_room_up_to_the_low_watermark(teller: Teller) -> None:
 
 def test_all_peers_are_told_that_are_linked() -> None:
     teller = Teller()
-    teller.status.send_to_all(0.0)
+    teller.status.on_tick(0.0)
     assert teller.told() == {}
     teller.link(OTHER)
     teller.status.send(ONE, 0.0)
     assert teller.told() == {}
-    teller.status.send_to_all(0.0)
+    teller.status.on_tick(0.0)
     assert set(teller.told()) == {OTHER}
     teller.link(ONE)
-    teller.status.send_to_all(0.0)
+    teller.status.on_tick(REPEAT_SECONDS)
     assert set(teller.told()) == {ONE, OTHER}
+
+
+def ticks(teller: Teller, begin: float, count: int) -> list[set[NodeId]]:
+    """Let so many ticks pass; return who was told at each."""
+    told = []
+    for tick in range(count):
+        teller.status.on_tick(begin + STATUS_SECONDS * tick)
+        told.append(set(teller.told()))
+    return told
+
+
+@pytest.fixture
+def resting(teller: Teller) -> Teller:
+    """Return one whose peers know all."""
+    for node in (ONE, OTHER):
+        teller.status.on_link_up(node, 0.0, is_eager=False)
+    teller.told()
+    assert ticks(teller, 0.0, 1) == [{ONE, OTHER}], "nobody was told of this yet"
+    return teller
+
+
+def test_at_rest_the_same_is_told_again_after_a_while_only(resting: Teller) -> None:
+    assert ticks(resting, 0.5, 6) == [set(), set(), {ONE, OTHER}, set(), set(), {ONE, OTHER}]
+
+
+def test_what_changes_here_is_told_to_all_at_the_next_tick(resting: Teller) -> None:
+    resting.fill(16)
+    assert ticks(resting, 0.5, 2) == [{ONE, OTHER}, set()]
+    resting.status.is_starved = True
+    assert ticks(resting, 1.5, 1) == [{ONE, OTHER}]
+    resting.status.on_changed()
+    assert ticks(resting, 2.0, 2) == [{ONE, OTHER}, set()]
+    put(resting.foreign, PoolKind.PERSISTENT, range(1, 33))
+    assert ticks(resting, 3.0, 1) == [{ONE, OTHER}]
+    resting.shares.on_put(ONE, now=3.5)
+    assert ticks(resting, 3.5, 2) == [{ONE, OTHER}, set()]
+
+
+def test_who_asked_for_something_is_told_though_nothing_has_changed(resting: Teller) -> None:
+    """It may have been refused, and counts what it sent until it is told."""
+    resting.status.on_asked(ONE)
+    assert ticks(resting, 0.5, 2) == [{ONE}, set()]
+
+
+def test_one_that_asks_no_link_is_told_at_each_tick(resting: Teller) -> None:
+    resting.status.on_link_up(OTHER, 0.5, is_eager=True)
+    assert set(resting.told()) == {OTHER}
+    assert ticks(resting, 0.5, 2) == [{OTHER}, {OTHER}]
+    resting.status.on_link_up(OTHER, 1.5, is_eager=False)
+    resting.told()
+    assert ticks(resting, 1.5, 1) == [{ONE}]
+
+
+def test_with_quick_probes_each_tick_is_told() -> None:
+    teller = Teller(probe_seconds=0.3)
+    teller.link(ONE)
+    assert ticks(teller, 0.0, 3) == [{ONE}] * 3
 
 
 def test_pages_of_our_own_are_pressure_and_leave_less_room(teller: Teller) -> None:
@@ -130,7 +196,7 @@ def test_each_peer_is_told_of_its_own_pages(teller: Teller) -> None:
     assert set(put(teller.foreign, PoolKind.EPHEMERAL, range(1, 17), owner=OTHER)) == {
         PutResult.STORED
     }
-    teller.status.send_to_all(0.0)
+    teller.status.on_tick(0.0)
     told = teller.told()
     assert {node: each.pages_held_for_us for node, each in told.items()} == {ONE: 32, OTHER: 16}
 
@@ -140,7 +206,7 @@ def test_an_owner_at_its_quota_is_refused_and_no_other() -> None:
     teller.link(ONE, OTHER)
     assert teller.tell().free_bytes == 16 * PAGE_BYTES
     put(teller.foreign, PoolKind.PERSISTENT, range(1, 17))
-    teller.status.send_to_all(0.0)
+    teller.status.on_tick(0.0)
     told = teller.told()
     assert (told[ONE].free_bytes, told[ONE].is_accepting) == (0, False)
     assert (told[OTHER].free_bytes, told[OTHER].is_accepting) == (16 * PAGE_BYTES, True)
@@ -157,7 +223,7 @@ def test_a_starved_node_has_room_and_accepts_nothing_until_that_is_over(teller: 
 
 def test_who_sent_pages_lately_may_send_faster(teller: Teller) -> None:
     teller.shares.on_put(ONE, now=10.0)
-    teller.status.send_to_all(11.0)
+    teller.status.on_tick(11.0)
     rates = {node: each.put_bytes_per_second for node, each in teller.told().items()}
     assert rates == {ONE: 2000 + 4000, OTHER: 2000}
     assert teller.tell(now=12.0).put_bytes_per_second == 2000, "that was long ago"
