@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from config.model import TimersConfig
 from heartbeat.datagram import Datagram, Message
 from heartbeat.knobs import Knobs
-from heartbeat.swim import Effect, SendDatagram, Swim
+from heartbeat.swim import AskLink, Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 
@@ -182,6 +182,8 @@ class Membership:
             match effect:
                 case Verdict():
                     self.verdicts.append((self.now, number, effect))
+                case AskLink():
+                    pass  # nodes without links: the detector is measured alone
                 case SendDatagram(message):
                     node.sent_datagrams += 1
                     datagram = Datagram(message=message, cluster=0, counter=node.sent_datagrams)

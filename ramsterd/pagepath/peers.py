@@ -274,7 +274,9 @@ class Peers:
         """Handle what one receive brought, in one pass."""
         self.own_incarnation.on_frames(link.node)
         now = trio.current_time()
-        if self.heartbeat is not None and now - self._heard_at.get(link.node, 0) > HEARD_SECONDS:
+        # What is for the link alone may be the answer that the detector asked for.
+        is_due = not frames or now - self._heard_at.get(link.node, 0) > HEARD_SECONDS
+        if self.heartbeat is not None and is_due:
             self._heard_at[link.node] = now
             self.heartbeat.heard(link.node, link.incarnation)
         if not frames:

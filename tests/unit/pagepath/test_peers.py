@@ -6,6 +6,7 @@ from config.limits import BUDGET_BYTES_MIN
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome
+from ramsterd.pagepath.peers import HEARD_SECONDS
 from ramsterd.remote.holders.trust import BadCopy, Distrusted
 from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
@@ -35,6 +36,20 @@ async def test_linked_nodes_are_up(autojump_clock: MockClock) -> None:
             others = [each.number for each in nodes if each is not node]
             assert sorted(node.peers.mesh.links) == others
             assert {node.engine.nodes.state(each) for each in others} == {NodeState.UP}
+
+
+async def test_what_a_link_answers_is_heard_however_lately_it_brought_something(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_nodes(SMALL, SMALL) as [node, other]:
+        assert node.peers.heartbeat is not None
+        heard: list[NodeId] = []
+        monkeypatch.setattr(node.peers.heartbeat, "heard", lambda each, _: heard.append(each))
+        link = node.peers.mesh.links[other.number]
+        node.peers._heard_at[other.number] = trio.current_time()
+        link.ask()
+        await eventually(lambda: bool(heard), seconds_max=HEARD_SECONDS / 2)
+    assert heard[0] == other.number
 
 
 async def test_a_starved_node_says_so_and_is_given_nothing_until_that_is_over(
