@@ -28,6 +28,8 @@ BUDGET_MEBIBYTES = 4
 DISK_BYTES = 4 * BUDGET_MEBIBYTES * MIB
 # Twice, as the second finds what the first start has made of the memory.
 KILLS = 2
+# Requests are in flight all the time, and the daemons answer for half of it.
+PAUSE_SECONDS = 0.01
 # A node of each kind, and then several in the same moment.
 KILLS_OF = {"owner": 1, "holder": 1, "both": 1, "all": 1}
 
@@ -66,7 +68,7 @@ def test_nodes_are_killed_under_requests_of_libnbd(new_cluster: NewCluster) -> N
     with kept_folder() as memories:
         cluster = start(new_cluster, memories)
         with ExitStack() as stack:
-            client = LibnbdClient(cluster[1], DISK_BYTES, 1, stack)
+            client = LibnbdClient(cluster[1], DISK_BYTES, 1, stack, pause_seconds=PAUSE_SECONDS)
             for victims, kills in KILLS_OF.items():
                 kill_often(cluster, client, victims, kills, rng, budgets_mebibytes=budgets)
                 wait_quiet(cluster)

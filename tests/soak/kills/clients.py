@@ -118,13 +118,22 @@ class LibnbdClient:
 
     name = "libnbd"
 
-    def __init__(self, node: Node, size_bytes: int, seed: int, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        node: Node,
+        size_bytes: int,
+        seed: int,
+        stack: ExitStack,
+        *,
+        pause_seconds: float = 0.0,
+    ) -> None:
         command = [
             SYSTEM_PYTHON,
             str(libnbd_program_path()),
             node.uri,
             str(size_bytes // 4096),
             str(seed),
+            str(pause_seconds),
         ]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,6 +1,6 @@
-"""libnbd under kills: run by the interpreter that has its module, `libnbd_program.py URI PAGES SEED`.
+"""libnbd under kills: run by the interpreter that has its module, `libnbd_program.py URI PAGES SEED PAUSE_SECONDS`.
 
-32 requests at a time, writes and reads of runs of pages.  When the connection ends it connects again, and reads what it
+32 requests at a time, writes and reads of runs of pages; it looks for answers once in each pause.  When the connection ends it connects again, and reads what it
 does not know the outcome of: each such page must be the old or the new version, whole.  Prints a line of JSON now and
 then, for a request that was answered, and one at the end; the end of its standard input tells it to read everything and
 stop.
@@ -69,8 +69,9 @@ class Request:
 class Disk:
     """What was written, and a connection to it."""
 
-    def __init__(self, uri: str, pages: int, seed: int) -> None:
+    def __init__(self, uri: str, pages: int, seed: int, pause_seconds: float) -> None:
         self._uri = uri
+        self._pause_seconds = pause_seconds
         self._rng = random.Random(seed)
         # The versions that each page may have: one, unless nobody knows whether a write was carried out.
         self._may_be: list[list[int]] = [[0] for _ in range(pages)]
@@ -87,6 +88,7 @@ class Disk:
         while not select.select([sys.stdin], [], [], 0)[0]:
             while len(self._flying) < DEPTH:
                 self._begin(self._next())
+            time.sleep(self._pause_seconds)
             self._progress()
         self._drain()
         for first in range(0, len(self._may_be), RUN_PAGES[-1]):
@@ -234,7 +236,7 @@ class Disk:
 
 if __name__ == "__main__":
     try:
-        Disk(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])).run()
+        Disk(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])).run()
     except Failed as failure:
         say(failure=str(failure))
         sys.exit(1)
