@@ -104,6 +104,7 @@ bench-guest: $(VENV)/installed-plot  ## a guest builds and serves with too littl
 
 clean:  ## remove .venv and all caches
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis
+	rm -f ramsterd/compiled/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

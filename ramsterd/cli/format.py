@@ -89,7 +89,9 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
 def format_node(now: dict[str, Any]) -> str:
     """Return which node this is, and what it runs."""
     who = f"node {now['node']} (number {now['number']}) of cluster {now['cluster']}"
-    return f"{who}, version {now['version']}, up {now['uptime_seconds']:,.0f} s"
+    # A daemon of an earlier version does not tell.
+    loops = "" if now.get("is_compiled", True) else " without compiled loops"
+    return f"{who}, version {now['version']}{loops}, up {now['uptime_seconds']:,.0f} s"
 
 
 def format_memory_use(now: dict[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from ramsterd.cli.importing import importing
 from ramsterd.cli.options import CONFIG_OPTION
 from ramsterd.cli.output import EX_CONFIG, fail
 from ramsterd.cli.start_line import start_line
+from ramsterd.compiled import describe
 from ramsterd.endpoints.descriptors import raise_limit
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.early import listen_early
@@ -45,7 +46,11 @@ logger = logging.getLogger("ramster.daemon")
 
 
 @click.group()
-@click.version_option(__version__, prog_name="ramsterd")
+@click.version_option(
+    __version__,
+    prog_name="ramsterd",
+    message=f"%(prog)s, version %(version)s; inner loops: {describe().replace('%', '%%')}",
+)
 def main() -> None:
     """Pool the idle memory of a cluster.
 
@@ -73,7 +78,7 @@ def run(config: Path, *, discard_memory: bool) -> None:
         log = set_up_logging(examined.daemon.log)
     except ThreadRefused as error:
         _fail(f"can't write the log: {error}", 1)
-    started = start_line(__version__, examined.daemon, examined.cluster, examined.node)
+    started = start_line(__version__, describe(), examined.daemon, examined.cluster, examined.node)
     logger.info("%s", started)
     state = _open_state(examined.daemon, config)
     descriptors = raise_limit()

@@ -5,11 +5,14 @@ from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.units import human_bytes
 
 
-def start_line(version: str, daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig) -> str:
-    """Return it."""
+def start_line(
+    version: str, loops: str, daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig
+) -> str:
+    """Return it; `loops` says which inner loops run."""
     who = f"node {node.name} ({node.number}) of cluster {cluster.name}"
     parts = [
         f"ramsterd {version} starts as {who} with {len(cluster.node)} nodes",
+        f"inner loops: {loops}",
         f"budget {human_bytes(daemon.memory.budget)}",
         *endpoints(daemon, node),
         f"exports: {', '.join(export.name for export in daemon.export) or 'none'}",

@@ -4,6 +4,7 @@
 it is core.twin.
 """
 
+import importlib
 import os
 import zlib
 from pathlib import Path
@@ -26,13 +27,20 @@ def _load(environment: str) -> tuple[ModuleType | None, str]:
     if environment not in {"", "0"}:
         return None, f"{PURE_VARIABLE}={environment}"
     try:
-        from ramsterd.compiled import _loops  # noqa: PLC0415  it need not be there
-    except ImportError as error:
-        return None, f"not built: {error}"
-    if sources_sum() not in {None, _loops.SOURCES_SUM}:
+        found = importlib.import_module("ramsterd.compiled._loops")
+    except ModuleNotFoundError:
+        return None, "not built"
+    except ImportError as error:  # such as a library that is not installed
+        return None, f"not usable, {error}"
+    if sources_sum() not in {None, found.SOURCES_SUM}:
         # Of an earlier checkout: it might have other layouts.
         return None, "built of other sources"
-    return _loops, ""
+    return found, ""
+
+
+def describe() -> str:
+    """Say which loops run, for people."""
+    return "compiled" if loops is not None else f"Python ({WHY_NOT})"
 
 
 loops, WHY_NOT = _load(os.environ.get(PURE_VARIABLE, ""))

@@ -18,6 +18,11 @@ def daemon_metrics(now: DaemonStatistics) -> Iterator[Metric]:
         ["node", "version"], [([now.node, now.version], 1)],
     )  # fmt: skip
     yield gauge(
+        "build_info",
+        "Always 1: says by its label whether the compiled inner loops of the store run, or Python's.",
+        ["compiled"], [(["yes" if now.is_compiled else "no"], 1)],
+    )  # fmt: skip
+    yield gauge(
         "clock_seconds", "Seconds since 1970 by the clock of this node.", [],
         one(now.clock_seconds),
     )  # fmt: skip

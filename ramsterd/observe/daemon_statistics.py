@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from config.model import NodeConfig
-from ramsterd import __version__
+from ramsterd import __version__, compiled
 from ramsterd.asking.comparing import Comparing
 from ramsterd.endpoints.descriptors import Descriptors, statistics_of
 from ramsterd.endpoints.statistics import EndpointStatistics, MetricsStatistics
@@ -81,6 +81,7 @@ class StatisticsSources:
             cluster=self.cluster,
             version=__version__,
             build=BUILD,
+            is_compiled=compiled.loops is not None,
             uptime_seconds=self.uptime(),
             clock_seconds=self.wall_clock(),
             incarnation_floors=peers.own_incarnation.statistics(),

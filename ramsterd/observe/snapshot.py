@@ -101,6 +101,8 @@ class DaemonStatistics:
     cluster: str
     version: str
     build: str
+    # Whether the compiled inner loops run, or Python's.
+    is_compiled: bool
     uptime_seconds: float
     # Since 1970, as the clock of this machine has it.
     clock_seconds: float

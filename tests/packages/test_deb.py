@@ -11,15 +11,15 @@ from typing import Final
 import pytest
 
 from packages.contents import DOCUMENTS
-from packages.deb import REVISION, build, pack
-from packages.environment import EXTRAS, PREFIX, PROGRAMS
+from packages.deb import LIBRARIES_OF_EXTENSION, REVISION, build, depends, pack
+from packages.environment import EXTRAS, PREFIX, PROGRAMS, has_extension
 from packages.licences import NoLicence, bundled_in
 from packages.release import ROOT, release
 from packages.scripts import scripts_of
 from packages.units import BY_HAND, PACKAGED, PLACES, packaged
 from ramsterd import __version__
 from tests.docs.pages import DOCS, blocks
-from tests.helpers.requirements import require_tool
+from tests.helpers.requirements import require_compiled, require_tool
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +116,22 @@ def test_a_program_runs_with_nothing_but_its_environment(content: Path, program:
         [content / PREFIX / "bin/python3", script, "--version"],
         env={}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout == f"{program}, version {__version__}\n"
+    # The machine that builds the package has what the extension needs (make).
+    loops = "; inner loops: compiled" if program == "ramsterd" else ""
+    assert done.stdout == f"{program}, version {__version__}{loops}\n"
+
+
+@pytest.mark.long
+def test_it_depends_on_the_libraries_of_the_compiled_loops(package: Path, content: Path) -> None:
+    require_compiled()
+    assert has_extension(content)
+    assert set(LIBRARIES_OF_EXTENSION) <= set(field(package, "Depends").split(", "))
+    assert not list(content.rglob("ramsterd/compiled/*.[ch]"))
+
+
+def test_without_the_compiled_loops_it_depends_on_none_of_their_libraries(tmp_path: Path) -> None:
+    assert not has_extension(tmp_path)
+    assert not set(LIBRARIES_OF_EXTENSION) & set(depends(is_compiled=False))
 
 
 def test_each_extra_of_a_node_is_inside() -> None:

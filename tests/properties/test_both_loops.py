@@ -1,5 +1,10 @@
-"""A store served by the compiled loops, and one served by Python's, leave the same bytes in all their mappings."""
+"""A store served by the compiled loops, and one served by Python's, leave the same bytes in all their mappings.
 
+Which pages are everyday is for the compiled loops to say: Python does as many of them at a time.  Else nodes of the page
+table would come and go in another order, and free ones differ.
+"""
+
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +12,54 @@ from hypothesis import settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from ramsterd.core.arena import MemfdMapping
+from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.pools import Pool
+from ramsterd.core.store import Store
+from ramsterd.core.table import PageObject
+from ramsterd.core.twin import Twin
 from tests.helpers.made_pages import MIB, make_store
 from tests.helpers.requirements import require_compiled
 from tests.properties.store_machine import StoreMachine, settings_of_machines
 from tests.properties.store_model import StoreModel
+
+
+class NotedTwin:
+    """Compiled loops, and how far they came in each put."""
+
+    def __init__(self, twin: Twin, reached: deque[int]) -> None:
+        self._twin, self._reached = twin, reached
+        self.get = twin.get
+
+    def put(self, *arguments: Any) -> int:
+        self._reached.append(self._twin.put(*arguments))
+        return self._reached[-1]
+
+
+class PythonTwin:
+    """Does in Python what another has done in each put."""
+
+    def __init__(self, store: Store, reached: deque[int]) -> None:
+        self._store, self._reached = store, reached
+
+    def get(self, *_: Any) -> int:
+        return 0
+
+    def put(
+        self, pool: Pool, page_object: PageObject, index: int, pages: memoryview, takes_slots: bool
+    ) -> int:
+        wanted, done = self._reached.popleft(), 0
+        while done < wanted:
+            stored, run = self._store._put_in_leaf(
+                pool,
+                page_object,
+                index + done,
+                wanted - done,
+                pages[done * PAGE_BYTES :],
+                takes_slots,
+            )
+            assert stored == run > 0, "Python comes as far"
+            done += stored
+        return done
 
 
 class BothModels:
@@ -40,8 +89,11 @@ class BothMachine(StoreMachine):
     def make_model(self, pages_max: int) -> Any:
         self.mappings = []
         models = [self._make_one(pages_max) for _ in range(2)]
-        assert models[0].store.twin is not None
-        models[1].store.twin = None
+        reached: deque[int] = deque()
+        compiled, python = (model.store for model in models)
+        assert compiled.twin is not None
+        compiled.twin = NotedTwin(compiled.twin, reached)  # type: ignore[assignment]
+        python.twin = PythonTwin(python, reached)  # type: ignore[assignment]
         return BothModels(*models)
 
     def _make_one(self, pages_max: int) -> StoreModel:

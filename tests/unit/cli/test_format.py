@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nodemanager.ids import NodeId
-from ramsterd.cli.format import format_certificate, format_holders, format_status
+from ramsterd.cli.format import format_certificate, format_holders, format_node, format_status
 from ramsterd.observe.snapshot import to_plain
 from tests.helpers.made_statistics import NAME, NODE, made_statistics
 
@@ -24,6 +24,13 @@ def test_every_count_has_commas() -> None:
     counts = [re.sub(r"\d{4}-\d\d-\d\d|`.*`|user \d+", "", line) for line in lines]
     assert [line for line in counts if re.search(r"\d{4}", line)] == []
     assert sum("1,00" in line for line in lines) > 15
+
+
+@pytest.mark.parametrize(("is_compiled", "words"), [(True, ""), (False, " without compiled loops")])
+def test_a_daemon_without_compiled_loops_says_so(words: str, *, is_compiled: bool) -> None:
+    now = {"node": "n1", "number": 1, "cluster": "lab", "version": "0", "uptime_seconds": 5}
+    assert format_node({**now, "is_compiled": is_compiled}).endswith(f", version 0{words}, up 5 s")
+    assert format_node(now).endswith(", version 0, up 5 s")
 
 
 def engine(state: str, *, is_linked: bool, pages: int = 4192) -> dict[str, Any]:

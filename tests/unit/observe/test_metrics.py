@@ -85,6 +85,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         cluster="sim",
         version="0",
         build="from source",
+        is_compiled=True,
         asking=node.peers.asking.statistics(),
         observers=Observers().statistics(),
         uptime_seconds=1.0,
