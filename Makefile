@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors only.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
-SOURCES_OF_INSTALL := pyproject.toml constraints.txt
+SOURCES_OF_INSTALL := pyproject.toml constraints.txt setup.py $(wildcard ramsterd/compiled/*.[ch])
 
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG BASE
@@ -113,27 +113,32 @@ $(VENV)/made:
 
 $(VENV)/installed: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster into $(VENV)" >&2
+	@sh .ci/install-compiler $(BIN)/python
 	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster and its test libraries into $(VENV)" >&2
+	@sh .ci/install-compiler $(BIN)/python
 	@$(PIP) -e '.[test]'
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-fuzz: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster, its test libraries and its fuzzing engine into $(VENV)" >&2
+	@sh .ci/install-compiler $(BIN)/python
 	@$(PIP) -e '.[fuzz]'
 	@touch $@ $(VENV)/installed $(VENV)/installed-test
 
 # Benchmarks of guests are made of what the tests of guests are made of.
 $(VENV)/installed-plot: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster, its test libraries and matplotlib into $(VENV)" >&2
+	@sh .ci/install-compiler $(BIN)/python
 	@$(PIP) -e '.[test,plot]'
 	@touch $@ $(VENV)/installed $(VENV)/installed-test
 
 # The type checker reads the tests, so it needs their libraries too.
 $(VENV)/installed-lint: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster, its test libraries and its checkers into $(VENV)" >&2
+	@sh .ci/install-compiler $(BIN)/python
 	@$(PIP) -e '.[test,lint]'
 	@touch $@ $(VENV)/installed $(VENV)/installed-test

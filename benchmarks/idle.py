@@ -1,6 +1,6 @@
 """What an idle daemon costs among few and among many nodes.
 
-    python -m benchmarks.idle [--nodes 3 24 64] [--seconds 20]
+    python -m benchmarks.idle [--nodes 3 24 64] [--seconds 60]
 
 All nodes are real daemons on this machine, linked with each other, without a page or a client.  The processor time is
 that of node 1, whose number makes it accept all of its links; the last node dials them all.
@@ -8,7 +8,6 @@ that of node 1, whose number makes it accept all of its links; the last node dia
 
 import argparse
 import json
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -17,16 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.processes import RAMSTERD, free_port, rss_bytes, running, wait_until
+from benchmarks.processes import (
+    RAMSTERD,
+    free_port,
+    processor_seconds,
+    rss_bytes,
+    running,
+    wait_until,
+)
 from ramsterd.cli.ask import send_command
 
 NODES = (3, 24, 64)
-SECONDS = 20.0
+SECONDS = 60.0
 # All processes start at once, on few cores.
 LINKED_SECONDS_MAX = 300.0
 # After the last link is up, for what follows from it.
 SETTLED_SECONDS = 5.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,6 @@ class Cost:
 def status(folder: Path) -> Any:
     """Ask the control socket."""
     return json.loads(send_command(folder / "control", "status", seconds_max=30))["result"]
-
-
-def processor_seconds(pid: int) -> float:
-    """Return how much time a process has had, in user and in kernel mode."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def is_linked(folder: Path, nodes: int) -> bool:

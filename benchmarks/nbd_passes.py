@@ -3,9 +3,9 @@
     python -m benchmarks --only nbd_passes
 
 Requests of 4 KiB go through passes of a connection as they come from a socket, 32 or 1 at a time, over a whole
-engine whose pages are all here.  Beside it the same pages go to the store, one call a page, and to the bare codec.
-Processor time of one process and nobody else to wait for: a change of the front end shows here that drowns in the
-noise of two programs.
+engine whose pages are all here.  Beside it the same pages go to the store, one call a page, and to the bare codec;
+and where the compiled loops were built, through passes that do without them.  Processor time of one process and
+nobody else to wait for: a change of the front end shows here that drowns in the noise of two programs.
 """
 
 import random
@@ -21,7 +21,7 @@ import trio
 
 from benchmarks.pages import PAGE_BYTES, real_pages
 from benchmarks.store import compress_all, decompress_all
-from benchmarks.suite.bars import BARE
+from benchmarks.suite.bars import BARE, PYTHON, STORE
 from benchmarks.suite.works import OURS, Measure, Measured, Setting, Work
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig
 from net.tcp import TcpTransport
@@ -48,7 +48,7 @@ PAGES = 16384
 class NbdFrontEnd:
     """One client's connection without its socket, over a node without peers."""
 
-    def __init__(self, pages_count: int) -> None:
+    def __init__(self, pages_count: int, *, is_pure: bool = False) -> None:
         cluster = ClusterConfig(
             name="bench", node=(NodeConfig(number=1, name="n1", address="127.0.0.1", port=1),)
         )
@@ -70,6 +70,8 @@ class NbdFrontEnd:
             kept=KeptPages(store=Store(MemfdMapping, limits_of(daemon.memory))),
             rng=rng,
         )
+        if is_pure:
+            self.engine.store.twin = None
         peers = Peers(self.engine, cluster, transport=TcpTransport(), rng=rng)
         self._pager = Pager(self.engine, peers, put_wait_seconds_max=1)
         self.pool = self._pager.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
@@ -82,6 +84,11 @@ class NbdFrontEnd:
             Counters(),
             lambda: None,
         )
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether compiled loops serve it; other revisions have none."""
+        return getattr(self.engine.store, "twin", None) is not None
 
     def serve(self, received: list[bytes]) -> None:
         """Serve what each of these receives brought, and let a client take all replies at once."""
@@ -156,26 +163,28 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
     count = setting.size(PAGES)
     pages = real_pages(count)
     front_end = NbdFrontEnd(count)
-    put_each(front_end, pages)
+    front_ends = {OURS: front_end}
+    if front_end.is_compiled:
+        front_ends[PYTHON] = NbdFrontEnd(count, is_pure=True)
+    for each in front_ends.values():
+        put_each(each, pages)
     zpages = [lz4.block.compress(page, store_size=False) for page in pages]
     beside = {
         Command.WRITE: {
-            "store": timed(partial(put_each, front_end, pages), count),
+            STORE: timed(partial(put_each, front_end, pages), count),
             BARE: timed(partial(compress_all, pages), count),
         },
         Command.READ: {
-            "store": timed(partial(get_each, front_end, count), count),
+            STORE: timed(partial(get_each, front_end, count), count),
             BARE: timed(partial(decompress_all, zpages), count),
         },
     }
-    yield [
-        Work(
-            f"{command.name} of 4 KiB, {depth} at a time",
-            "us",
-            {
-                OURS: timed(partial(front_end.serve, requests(command, pages, depth)), count),
-                **beside[command],
-            },
-        )
-        for command, depth in product((Command.WRITE, Command.READ), (32, 1))
-    ]
+    works = []
+    for command, depth in product((Command.WRITE, Command.READ), (32, 1)):
+        received = requests(command, pages, depth)
+        passes = {
+            who: timed(partial(each.serve, received), count) for who, each in front_ends.items()
+        }
+        name = f"{command.name} of 4 KiB, {depth} at a time"
+        works.append(Work(name, "us", {**passes, **beside[command]}))
+    yield works

@@ -148,8 +148,7 @@ class PeerLink:
                 already.
         """
         if self._connection.state is State.CLOSED and self._is_end_untold:
-            # They said goodbye in the same receive that the handler is busy with: it can't know
-            # yet.
+            # They said goodbye in the receive that the handler is busy with: it can't know yet.
             self._stillborn.append((request_id, Failure.LOST))
             return
         self._connection.begin_request(request_id, deadline)
@@ -236,8 +235,7 @@ class PeerLink:
                 self._abandon(str(lost))
                 return
             if not count:
-                # A TLS listener closes on plaintext, and what it says first is shorter than a
-                # frame.
+                # A TLS listener closes on plaintext, and says first what is shorter than a frame.
                 is_mute = self.theirs is None and certified_names(self._stream) is None
                 hint = " before its HELLO (it may expect TLS)" if is_mute else ""
                 self._abandon(f"the peer closed the connection{hint}")
@@ -289,8 +287,7 @@ class PeerLink:
                     if passed:
                         self._handler.on_frames(self, passed)
                 finally:
-                    # The machine has taken this step already, whatever the application makes of its
-                    # frames.
+                    # The machine has taken this step, whatever the application makes of its frames.
                     self._perform(effects)
         except RemoteProtocolError as error:
             self._on_broken(str(error))
@@ -356,8 +353,7 @@ class PeerLink:
 
     def _on_closed(self, closed: Closed) -> None:
         if not self._queue.unsent:
-            # GOODBYE or REJECT, if the socket takes it at once; nobody waits for a peer that is
-            # leaving.
+            # GOODBYE or REJECT, if the socket takes it now: nobody waits for a peer that leaves.
             self._send(self._queue.take_fresh()[0])
         self._queue.clear()
         self._reason = reason = closed.reason

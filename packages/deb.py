@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from packages.contents import DESCRIPTION, DOCUMENTS, SUMMARY, ZSH_OF_DEBIAN, install_all
-from packages.environment import version_of_interpreter
+from packages.environment import has_extension, version_of_interpreter
 from packages.release import Release, release
 from packages.scripts import scripts_of
 from packages.tree import FOLDER_MODE, PROGRAM_MODE, below, compress, settle, write
@@ -22,6 +22,8 @@ REVISION: Final = 1
 # Who packages for others says so, as all tools of Debian ask for it.
 MAINTAINER_NAME: Final = "ramster"
 MAINTAINER_ADDRESS: Final = "root@localhost"
+# Of Debian, by their names there.
+LIBRARIES_OF_EXTENSION: Final = ("liblz4-1", "libxxhash0")
 # All tools of Debian read it, and it takes a tenth of the time of xz.
 _COMPRESSION: Final = ("-Zgzip", "-z6")
 _CONTROL: Final = """\
@@ -92,15 +94,19 @@ def control_text(version: str, root: Path) -> str:
         architecture=architecture(),
         maintainer=maintainer(),
         kibibytes=sum(-(-path.lstat().st_size // 1024) for path in _files(root)),
-        depends=", ".join(depends()),
+        depends=", ".join(depends(is_compiled=has_extension(root))),
         summary=SUMMARY,
         # A line of a field goes on with a blank, and an empty one is a dot.
         description="\n".join(f" {line or '.'}" for line in DESCRIPTION),
     )
 
 
-def depends() -> list[str]:
-    """Return what it needs: the interpreter and the C library with which it was tried here, and a user."""
+def depends(*, is_compiled: bool) -> list[str]:
+    """Return what it needs: the interpreter and the C library with which it was tried here, and a user.
+
+    Args:
+        is_compiled: The compiled loops are in it.
+    """
     major, minor, _ = version_of_interpreter()
     library = (os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ")
     return [
@@ -108,6 +114,7 @@ def depends() -> list[str]:
         f"python3 (<< {major}.{minor + 1})",
         f"libc6 (>= {library})",
         "libgcc-s1",
+        *(LIBRARIES_OF_EXTENSION if is_compiled else ()),
         # kill and sysctl, for the units.
         "procps",
         "systemd | systemd-sysusers",

@@ -68,6 +68,11 @@ def version_of_interpreter() -> tuple[int, int, int]:
     return major, minor, micro
 
 
+def has_extension(root: Path) -> bool:
+    """Return whether the compiled loops are in the environment below a root: the machine that built it could build them."""
+    return any((root / PREFIX).glob("lib/python*/site-packages/ramsterd/compiled/_loops.*.so"))
+
+
 def packages_of_project() -> list[str]:
     """Return the folders that are installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -80,9 +85,9 @@ def _install(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="ramster-source-") as name:
         source = Path(name)
         for package in packages_of_project():
-            ignored = shutil.ignore_patterns("__pycache__")
+            ignored = shutil.ignore_patterns("__pycache__", "*.so")
             shutil.copytree(ROOT / package, source / package, ignore=ignored)
-        for file in ("pyproject.toml", "README.md", "LICENSE"):
+        for file in ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / file, source)
         (source / "ramsterd" / "host" / BUILD_FILE).write_text(f"{release().build}\n")
         pip = [sys.executable, "-m", "pip", "--python", f"{folder}/bin/python3", "install"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from packages.contents import DESCRIPTION, DOCUMENTS, SUMMARY, ZSH_OF_RPM, install_all
-from packages.environment import PREFIX, interpreter
+from packages.environment import PREFIX, has_extension, interpreter
 from packages.release import Release, release
 from packages.scripts import scripts_of
 from packages.tree import below, settle
@@ -107,7 +107,9 @@ def spec_text(root: Path, found: Release, files: Path) -> str:
         revision=REVISION,
         summary=SUMMARY.capitalize(),
         description="\n".join(DESCRIPTION),
-        requires="\n".join(f"Requires: {each}" for each in requires()),
+        requires="\n".join(
+            f"Requires: {each}" for each in requires(is_compiled=has_extension(root))
+        ),
         tree=root,
         files=files,
         scriptlets=scriptlets,
@@ -131,14 +133,19 @@ def is_own(place: str) -> bool:
     return place in OF_MANY or any(place == own or place.startswith(f"{own}/") for own in OWN)
 
 
-def requires() -> list[str]:
-    """Return what it needs: the interpreter and the C library with which it was tried here, and what units call."""
+def requires(*, is_compiled: bool) -> list[str]:
+    """Return what it needs: the interpreter and the C library with which it was tried here, and what units call.
+
+    Args:
+        is_compiled: The compiled loops are in it.
+    """
     library = (os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ")
     wide = "(64bit)" if sys.maxsize > 1 << 32 else ""
     return [
         interpreter(),
         f"libc.so.6(GLIBC_{library}){wide}",
         f"libgcc_s.so.1(){wide}",
+        *((f"liblz4.so.1(){wide}", f"libxxhash.so.0(){wide}") if is_compiled else ()),
         # kill and sysctl, for the units.
         "/usr/bin/kill",
         "/usr/sbin/sysctl",

@@ -57,6 +57,7 @@ from ramsterd.observe.job_watch import JobWatch
 from ramsterd.observe.loop_watch import LoopWatch
 from ramsterd.observe.metrics_port import new_metrics_server
 from ramsterd.observe.observers import Observer, Observers
+from ramsterd.observe.shared_snapshot import SharedSnapshot
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
@@ -116,8 +117,9 @@ class Daemon:
         self._node = node
         self._log = log
         self._observers = Observers()
-        self._news = DaemonNews(log, self.statistics)
-        self._health = HealthWatch(self.statistics)
+        self._look = SharedSnapshot(self.statistics)
+        self._news = DaemonNews(log, self.statistics, look=self._look)
+        self._health = HealthWatch(self.statistics, look=self._look)
         self.engine = Engine(
             daemon=daemon,
             cluster=cluster,
@@ -159,7 +161,9 @@ class Daemon:
         self._disk = DiskWatch(
             partial(check_room, daemon.cluster), on_look=self._peers.members.on_room
         )
-        self._jobs = JobWatch(self.statistics, self._peers.members.inquiries.ask_drained)
+        self._jobs = JobWatch(
+            self.statistics, self._peers.members.inquiries.ask_drained, look=self._look
+        )
         self._reporter = SelfReporter(self._peers, self._uptime)
         self._comparing = Comparing(self._peers.asking, node.name)
         self._pager = Pager(
@@ -291,7 +295,7 @@ class Daemon:
                 # Front ends stop first: no get may find its peers gone.
                 front_ends.cancel_scope.cancel()
             self._emptied.clear()
-            self._observers.attempt(Observer.NEWS, partial(self._news.tell_pages, is_last=True))
+            self._observers.attempt(Observer.NEWS, self._news.tell_last)
             if departure is None and not self._memory.outlives_process:
                 self._ending.say_what_is_lost()
                 await self._peers.say_farewell()

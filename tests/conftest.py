@@ -13,6 +13,7 @@ pytest_plugins = (
     "tests.plugins.collecting",
     "tests.plugins.examples",
     "tests.plugins.long",
+    "tests.plugins.loops",
     "tests.plugins.order",
     "tests.plugins.seeds",
     "tests.plugins.shown",

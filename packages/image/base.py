@@ -41,13 +41,13 @@ class CannotBuild(Exception):
     """This machine has not what an image is made of."""
 
 
-def make_base(root: Path) -> None:
-    """Copy it below a root that is empty.
+def make_base(root: Path, libraries: tuple[str, ...] = ()) -> None:
+    """Copy it below a root that is empty, with packages of libraries that the upper layer needs.
 
     Raises:
         CannotBuild: A package is missing, or its files are not those that it came with.
     """
-    packages = closure(WANTED)
+    packages = closure((*WANTED, *libraries))
     _verify(packages)
     for package in packages:
         for path in _paths(package):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from packages.contents import install_programs, install_samples
-from packages.deb import architecture
+from packages.deb import LIBRARIES_OF_EXTENSION, architecture
+from packages.environment import has_extension
 from packages.image.archive import archive_of_files, archive_of_tree
 from packages.image.base import CannotBuild, make_base
 from packages.image.oci import Layer, layout
@@ -33,8 +34,8 @@ def build(out: Path) -> Path:
     found = release()
     with tempfile.TemporaryDirectory(prefix="ramster-image-") as name:
         base, programs = Path(name) / "base", Path(name) / "programs"
-        make_base(base)
         install_programs(programs)
+        make_base(base, LIBRARIES_OF_EXTENSION if has_extension(programs) else ())
         install_samples(programs)
         settle(programs, found.epoch)
         layers = [

@@ -30,10 +30,15 @@ class Compactor:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
         self._cursor = 0
+        # When a look around all classes found nothing to move; without a new free slot none will.
+        self._in_vain_at = -1
         self.moved_total = 0
 
     def compact(self, zpages_max: int) -> int:
         """Move about `zpages_max` zpages at most, once around all classes; return how many."""
+        room_made = self._versions.zbud.room_made
+        if room_made == self._in_vain_at:
+            return 0
         moved = 0
         for _ in _TURNS:
             family, chunks = _TURNS[self._cursor]
@@ -42,6 +47,8 @@ class Compactor:
             if moved >= zpages_max:
                 break
             self._cursor = (self._cursor + 1) % len(_TURNS)
+        if not moved:
+            self._in_vain_at = room_made
         self.moved_total += moved
         return moved
 

@@ -8,7 +8,8 @@ A stored zpage is immutable: a put makes a new version, with a new serial, and t
 
 Its parts, each of which knows only those below it:
 
-    Store      here            runs of pages, and their pools; core.hot has the loops of put and get
+    Store      here            runs of pages, and their pools; core.hot has the loops of put and get,
+                               core.twin the same compiled, for what is everyday
     Room       core.room       finds room for a version, and makes it
     Copies     core.copies     on how many peers pages are to be
     Versions   core.versions   what becomes of one version, and the columns that versions stand in:
@@ -25,8 +26,10 @@ from typing import Final
 
 from config.limits import COPIES_MAX
 from config.model import PoolCodec
+from ramsterd import compiled
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.audit import audit
+from ramsterd.core.codec import LZ4
 from ramsterd.core.copies import Copies
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.family import Family
@@ -47,6 +50,7 @@ from ramsterd.core.table import (
     PageObject,
 )
 from ramsterd.core.table_words import FILLED
+from ramsterd.core.twin import Twin
 from ramsterd.core.versions import StoreLimits, Versions
 
 NO_BOUND: Final = 1 << 62
@@ -70,6 +74,8 @@ class Store:
         self.copies = Copies(self.versions)
         self.room = Room(self.versions, self.copies, limits)
         self.reserve = Reserve(self.versions)
+        # None: Python does all.
+        self.twin = None if compiled.loops is None else Twin(self.versions, compiled.loops)
         # What versions stand in.
         self.rows, self.table, self.zbud = (
             self.versions.rows, self.versions.table, self.versions.zbud,
@@ -165,31 +171,61 @@ class Store:
         check_run(index, count)
         pool = self.pools[pool_id]
         page_object = pool.make_object(object_id)
-        room, counters = self.room, self.counters
-        stored, leaf_used = 0, self.table.leaf_used
+        twin = self.twin if pool.compressor is LZ4 else None
+        # Python goes on with more pages each time that the twin comes no further.
+        stored, each = 0, count if twin is None else 1
         while stored < count:
-            address, run = room.make_entries(pool, page_object, index + stored, count - stored)
-            if not address:
-                break
-            leaf, zeros_before = address >> LEAF_SHIFT, counters.put_zero
-            # An eviction must not take away the leaf that we are writing into (`table.pin`, without
-            # the call).
-            leaf_used[leaf] += PIN
-            done = put_extent(room, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots)
-            leaf_used[leaf] -= PIN
-            if not leaf_used[leaf]:
-                self.table.drop_empty(leaf)
-            elif counters.put_zero != zeros_before and pool.is_disk:
-                self.table.fold(leaf)
-            if pool.unsaved is not None:
-                self._note_unsaved(pool.unsaved, address, done)
-            stored += done
-            if done < run:
+            at, rest = index + stored, pages[stored * PAGE_BYTES :]
+            if twin is not None and (done := twin.put(pool, page_object, at, rest, takes_slots)):
+                stored, each = stored + done, 1
+                continue
+            done, run = self._put_in_leaf(
+                pool, page_object, at, min(each, count - stored), rest, takes_slots
+            )
+            stored, each = stored + done, 2 * each
+            if done < run or not run:
                 break
         if not page_object.root:  # as seldom: without the call
             self.versions.forget_if_empty(pool, page_object)
-        counters.put += stored
+        self.counters.put += stored
         return stored
+
+    def put_page(self, pool: Pool, object_id: bytes, index: int, page: memoryview) -> bool:
+        """Put a page for which the twin had no room at once, as `put` does; return whether there was some."""
+        page_object = pool.make_object(object_id)
+        stored, _ = self._put_in_leaf(pool, page_object, index, 1, page, takes_slots=True)
+        if not page_object.root:
+            self.versions.forget_if_empty(pool, page_object)
+        self.counters.put += stored
+        return stored > 0
+
+    def _put_in_leaf(
+        self,
+        pool: Pool,
+        page_object: PageObject,
+        index: int,
+        count: int,
+        pages: memoryview,
+        takes_slots: bool,
+    ) -> tuple[int, int]:
+        """Put what one leaf has of a run; return how many pages, and how many that were to be."""
+        counters, leaf_used = self.counters, self.table.leaf_used
+        address, run = self.room.make_entries(pool, page_object, index, count)
+        if not address:
+            return 0, 0
+        leaf, zeros_before = address >> LEAF_SHIFT, counters.put_zero
+        # An eviction must not take away the leaf that we are writing into (`table.pin`, without the
+        # call).
+        leaf_used[leaf] += PIN
+        done = put_extent(self.room, pool, address, run, pages, takes_slots)
+        leaf_used[leaf] -= PIN
+        if not leaf_used[leaf]:
+            self.table.drop_empty(leaf)
+        elif counters.put_zero != zeros_before and pool.is_disk:
+            self.table.fold(leaf)
+        if pool.unsaved is not None:
+            self._note_unsaved(pool.unsaved, address, done)
+        return done, run
 
     def _note_unsaved(self, unsaved: Unsaved, address: int, count: int) -> None:
         """Note the blocks of pages that were put just now.
@@ -215,9 +251,16 @@ class Store:
         page_object = self.pools[pool_id].find_object(object_id)
         pages: list[bytes | None] = []
         elsewhere: list[tuple[int, int]] = []
-        lost_count = 0
-        while page_object is not None and len(pages) < count:
-            address, run = self.table.find(page_object, index + len(pages), count - len(pages))
+        lost_count, twin, each = 0, self.twin, 1 if self.twin else count
+        while page_object is not None and (rest := count - len(pages)) > 0:
+            at = index + len(pages)
+            if twin is not None:
+                lost_count += twin.get(page_object, at, rest, pages, elsewhere)
+                if len(pages) == count:
+                    break
+                at, rest = index + len(pages), min(each, count - len(pages))
+                each *= 2
+            address, run = self.table.find(page_object, at, rest)
             if address:
                 end = address + run
                 rows = self.table.entries[address:end].tolist()

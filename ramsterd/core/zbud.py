@@ -53,7 +53,7 @@ class Zbud:
         self.arena = self.memory.arena
         self._columns = BlockColumns(map_memory, blocks_max)
         self.slot_rows, self.words = self._columns.slot_rows, self._columns.words
-        self.state, self.chunks_of_block, self.family_of_block, self._free_slots = (
+        self.state, self.chunks_of_block, self.family_of_block, self.free_masks = (
             self._columns.state, self._columns.chunks, self._columns.family,
             self._columns.free_slots,
         )  # fmt: skip
@@ -89,7 +89,7 @@ class Zbud:
     def take_room(self, family: Family, chunks: int) -> int:
         """Return a free slot of a block that is there already; 0 if there is none of this class."""
         stack, block = self._stacks[family][chunks], self._open_block[family][chunks]
-        if not stack and block and self._free_slots[block]:
+        if not stack and block and self.free_masks[block]:
             self._take_free_slots(block)
         if not stack and (block := self._with_room.oldest(family * CLASSES + chunks) or 0):
             self._open(block)
@@ -102,11 +102,11 @@ class Zbud:
     def open_slots(self, family: Family, chunks: int) -> int:
         """Return how many slots of the open block of a class are free."""
         block = self._open_block[family][chunks]
-        return len(self._stacks[family][chunks]) + self._free_slots[block].bit_count()
+        return len(self._stacks[family][chunks]) + self.free_masks[block].bit_count()
 
     def free_slots(self, block: int) -> int:
         """Return how many slots of a closed block are free."""
-        return self._free_slots[block].bit_count()
+        return self.free_masks[block].bit_count()
 
     def free(self, location: int) -> None:
         """Take back a slot."""
@@ -114,7 +114,7 @@ class Zbud:
 
     def free_many(self, locations: Iterable[int]) -> None:
         """Take back slots.  The put path runs this for each page that is overwritten."""
-        free_slots, state, chunks_of_block = self._free_slots, self.state, self.chunks_of_block
+        free_slots, state, chunks_of_block = self.free_masks, self.state, self.chunks_of_block
         self.room_made += 1
         for location in locations:
             block = location >> SLOT_SHIFT
@@ -202,7 +202,7 @@ class Zbud:
         self.room_made += 1  # its zpages may be overwritten in place again
         self.state[block] = BlockState.CLOSED
         self._lru.prepend(self.family_of_block[block], block)
-        mask = self._free_slots[block]
+        mask = self.free_masks[block]
         if mask == FULL_MASK[self.chunks_of_block[block]]:
             self._release(block)
         elif mask:
@@ -254,7 +254,7 @@ class Zbud:
         for block in used:
             self.blocks_of_family[self.family_of_block[block]] += 1
             self._lru.append(self.family_of_block[block], block)
-            if self._free_slots[block]:
+            if self.free_masks[block]:
                 self._with_room.append(self._room_list(block), block)
         self.memory.adopt([FRAMES_OF_CLASS[chunks] for chunks in self.chunks_of_block])
 
@@ -304,7 +304,7 @@ class Zbud:
 
     def check_block(self, block: int) -> None:
         """Assert what must be true of one block between calls."""
-        state, mask = self.state[block], self._free_slots[block]
+        state, mask = self.state[block], self.free_masks[block]
         family, chunks = self.family_of_block[block], self.chunks_of_block[block]
         is_open = self._open_block[family][chunks] == block
         assert is_open == (state == BlockState.OPEN)
@@ -337,13 +337,13 @@ class Zbud:
 
     def _take_free_slots(self, block: int) -> None:
         """Move the free slots of the open block to its stack, the lowest on top."""
-        mask, first = self._free_slots[block], block << SLOT_SHIFT
+        mask, first = self.free_masks[block], block << SLOT_SHIFT
         stack = self._stacks[self.family_of_block[block]][self.chunks_of_block[block]]
         while mask:
             slot = mask.bit_length() - 1
             stack.append(first + slot)
             mask ^= 1 << slot
-        self._free_slots[block] = 0
+        self.free_masks[block] = 0
 
     def _open(self, block: int) -> None:
         family, chunks = self.family_of_block[block], self.chunks_of_block[block]
@@ -362,11 +362,11 @@ class Zbud:
         family, chunks = self.family_of_block[block], self.chunks_of_block[block]
         stack = self._stacks[family][chunks]
         for location in stack:
-            self._free_slots[block] |= 1 << (location & SLOT_MASK)
+            self.free_masks[block] |= 1 << (location & SLOT_MASK)
         stack.clear()
         self._open_block[family][chunks] = 0
         self.state[block] = BlockState.CLOSED
-        if self._free_slots[block]:
+        if self.free_masks[block]:
             self._with_room.append(self._room_list(block), block)
 
     def _best_fit(self, family: Family, chunks: int) -> int:

@@ -21,6 +21,8 @@ logger = logging.getLogger("ramster.daemon")
 # How often is looked whether there was a pause, in order to say so, while the loop is always busy:
 # else a pause is said as soon as it is over.
 LOOK_SECONDS: Final = 0.5
+# Turns of one and the same look are further apart than this.
+TURN_SECONDS_MIN: Final = 0.01
 
 
 class LoopClock(trio.abc.Clock):
@@ -29,12 +31,18 @@ class LoopClock(trio.abc.Clock):
     def __init__(self, world: Callable[[], float] = time.perf_counter) -> None:
         self._world = world
         self._time = LoopTime(world())
+        self._started_at = 0.0
         # What was told of to those who wait for the next pause.
         self._told_pauses = 0
         self._pause = trio.Event()
 
     def start_clock(self) -> None:
         """See `trio.abc.Clock`."""
+        self._started_at = self.current_time()
+
+    def run_seconds(self) -> float:
+        """Return for how long the loop has run."""
+        return self.current_time() - self._started_at
 
     def current_time(self) -> float:
         """Return the time of the loop."""
@@ -98,11 +106,24 @@ async def sleep_until_pause(seconds: float) -> None:
             await trio.sleep_forever()
 
 
+async def sleep_to_turn(seconds: float) -> None:
+    """Sleep to the next multiple of `seconds` since the loop started, but no longer than to the end of the next pause.
+
+    For what looks at something again and again: those whose times are multiples of each other look
+    in one round of the loop, and a daemon at rest wakes up less often.
+    """
+    clock = trio.lowlevel.current_clock()
+    now = clock.run_seconds() if isinstance(clock, LoopClock) else clock.current_time()
+    left = seconds - now % seconds
+    # Deadlines are rounded: what ends just now was this turn.
+    await sleep_until_pause(left if left > TURN_SECONDS_MIN else left + seconds)
+
+
 async def watch_pauses(on_pause: Callable[[], None]) -> None:
     """Say in the log how long the loop did not run, and call `on_pause` after that, until cancelled."""
     told = pause_statistics()
     while True:
-        await sleep_until_pause(LOOK_SECONDS)
+        await sleep_to_turn(LOOK_SECONDS)
         now = pause_statistics()
         if now.pauses_total == told.pauses_total:
             continue

@@ -98,6 +98,11 @@ class JobTable:
         """An operator begins work of a kind in this step: the job that the next look begins is theirs."""
         self._orders[kind] = order
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no job goes on, and none is about to begin."""
+        return not (self._live or self._appeared)
+
     def look(self, works: Iterable[Work], *, now: float, paused_seconds: float = 0.0) -> None:
         """Take note of all work that there is.
 

@@ -14,14 +14,14 @@ import trio
 
 from config.errors import ConfigError
 from config.event_kinds import EventKind, about
-from ramsterd.host.loop_clock import sleep_until_pause
+from ramsterd.host.loop_clock import sleep_to_turn
 from ramsterd.host.threads import ThreadRefused, run_in_thread
 
 logger = logging.getLogger("ramster.members")
 
 # A look is one question to the file system, in a thread: a disk that hangs hangs nobody, and is
 # asked once.
-LOOK_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 4.0
 # A disk that is busy answers within seconds; one that is gone, or a server of files that is away,
 # does not.
 HANGS_SECONDS: Final = 30.0
@@ -47,7 +47,7 @@ class DiskWatch:
         """Look until cancelled."""
         while True:
             await self._look()
-            await sleep_until_pause(LOOK_SECONDS)
+            await sleep_to_turn(LOOK_SECONDS)
 
     async def _look(self) -> None:
         problem = ""

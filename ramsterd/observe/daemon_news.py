@@ -9,15 +9,16 @@ from typing import Final
 
 from config.event_kinds import about
 from ramsterd.host.logs.log import Log
-from ramsterd.host.loop_clock import sleep_until_pause, world_time
+from ramsterd.host.loop_clock import sleep_to_turn, world_time
+from ramsterd.observe.health_watch import HEALTH_SECONDS
 from ramsterd.observe.page_news import PageNews, counts_of
 from ramsterd.observe.snapshot import DaemonStatistics
 from ramsterd.observe.wait_news import WaitNews
 
 logger = logging.getLogger("ramster.pager")
 
-# A snapshot among 12 nodes takes 0.6 ms.
-NEWS_SECONDS: Final = 5.0
+# A multiple of the time in which health is looked at: one snapshot is enough for both.
+NEWS_SECONDS: Final = 2 * HEALTH_SECONDS
 
 
 class DaemonNews:
@@ -28,11 +29,20 @@ class DaemonNews:
         log: Log,
         statistics: Callable[[], DaemonStatistics],
         *,
+        look: Callable[[], DaemonStatistics] | None = None,
         clock: Callable[[], float] = world_time,
     ) -> None:
-        """Wire it; `clock` is monotonic seconds that go on while the process is stopped."""
+        """Wire it.
+
+        Args:
+            log: Where all lines go.
+            statistics: Takes a snapshot.
+            look: Does so, too, where one of a moment ago is as good; None: takes a new one.
+            clock: Monotonic seconds that go on while the process is stopped.
+        """
         self._log = log
         self._statistics = statistics
+        self._look = look or statistics
         self._clock = clock
         self._pages = PageNews()
         self._waits = WaitNews()
@@ -40,13 +50,16 @@ class DaemonNews:
     async def run(self) -> None:
         """Tell until cancelled."""
         while True:
-            await sleep_until_pause(NEWS_SECONDS)
+            await sleep_to_turn(NEWS_SECONDS)
             self._log.on_time()
-            self.tell_pages()
+            self._tell(self._look())
 
-    def tell_pages(self, *, is_last: bool = False) -> None:
-        """Tell what became of pages since the last time."""
-        now, at = self._statistics(), self._clock()
+    def tell_last(self) -> None:
+        """Tell what became of pages since the last time, at the end."""
+        self._tell(self._statistics(), is_last=True)
+
+    def _tell(self, now: DaemonStatistics, *, is_last: bool = False) -> None:
+        at = self._clock()
         news = self._pages.on_counts(counts_of(now), at=at, is_last=is_last)
         news += self._waits.on_waits(now.pager.unreachable_waits, at=at)
         for each in news:

@@ -1,6 +1,6 @@
 """The health of this node, judged with each snapshot, and its changes told to the log and to the events.
 
-One is taken every `HEALTH_SECONDS` in any case, and after each pause of the process.
+One is looked at every `HEALTH_SECONDS` in any case, and after each pause of the process.
 """
 
 import logging
@@ -13,7 +13,7 @@ from ramsterd.health.codes import Severity
 from ramsterd.health.machine import Health
 from ramsterd.health.mutes import MuteEnded
 from ramsterd.health.watch import Change
-from ramsterd.host.loop_clock import sleep_until_pause, world_time
+from ramsterd.host.loop_clock import sleep_to_turn, world_time
 from ramsterd.observe.health_facts import facts_of
 from ramsterd.observe.snapshot import DaemonStatistics
 
@@ -35,15 +35,18 @@ class HealthWatch:
         self,
         statistics: Callable[[], DaemonStatistics],
         *,
+        look: Callable[[], DaemonStatistics] | None = None,
         clock: Callable[[], float] = world_time,
     ) -> None:
         """Wire it.
 
         Args:
             statistics: Takes a snapshot, and has it judged by `judged`.
+            look: Does so, too, where one of a moment ago is as good; None: takes a new one.
             clock: Monotonic seconds that go on while the process is stopped.
         """
         self.statistics = statistics
+        self._look = look or statistics
         self._clock = clock
         self.health = Health()
 
@@ -58,9 +61,9 @@ class HealthWatch:
     async def run(self) -> None:
         """Look and tell until cancelled."""
         while True:
-            self.statistics()
+            self._look()
             self.tell()
-            await sleep_until_pause(HEALTH_SECONDS)
+            await sleep_to_turn(HEALTH_SECONDS)
 
     def tell(self) -> None:
         """Tell what changed since the last time."""

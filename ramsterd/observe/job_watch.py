@@ -1,7 +1,7 @@
 """The jobs of this node, looked at with each snapshot, and their changes told to the log and to the events.
 
-A snapshot is taken every `JOBS_SECONDS` in any case, and after each pause of the process.  Nodes that drain are asked how far they are:
-by themselves, by the node where the operator was, by nodes whose operator watches, and by all nodes
+One is looked at every `JOBS_SECONDS` in any case, every `REST_SECONDS` while there is no job, and
+after each pause of the process.  Nodes that drain are asked how far they are: by themselves, by the node where the operator was, by nodes whose operator watches, and by all nodes
 once at the beginning, and once in a while after the deadline.
 """
 
@@ -15,10 +15,11 @@ import trio
 from config.event_kinds import EventKind, about
 from nodemanager.ids import NodeId
 from ramsterd.host.certificate import wall_clock
-from ramsterd.host.loop_clock import sleep_until_pause, world_time
+from ramsterd.host.loop_clock import sleep_to_turn, world_time
 from ramsterd.jobs.job import Job, JobStatistics
 from ramsterd.jobs.table import JobChange, JobNews, JobTable
 from ramsterd.jobs.work import JobKind, JobState
+from ramsterd.observe.health_watch import HEALTH_SECONDS
 from ramsterd.observe.job_asking import DrainAsking
 from ramsterd.observe.job_facts import Moment, works_of
 from ramsterd.observe.snapshot import DaemonStatistics
@@ -27,6 +28,8 @@ logger = logging.getLogger("ramster.jobs")
 
 # A snapshot among 12 nodes takes 0.6 ms.
 JOBS_SECONDS: Final = 1.0
+# As often as health is looked at: one snapshot is enough for both.
+REST_SECONDS: Final = HEALTH_SECONDS
 
 
 class JobWatch:
@@ -37,6 +40,7 @@ class JobWatch:
         statistics: Callable[[], DaemonStatistics],
         ask_drained: Callable[[NodeId], None],
         *,
+        look: Callable[[], DaemonStatistics] | None = None,
         wall: Callable[[], float] = wall_clock,
         clock: Callable[[], float] = world_time,
     ) -> None:
@@ -45,10 +49,12 @@ class JobWatch:
         Args:
             statistics: Takes a snapshot, and has it looked at by `seen`.
             ask_drained: Asks a node that drains how far it is.
+            look: Takes a snapshot, too, where one of a moment ago is as good; None: takes a new one.
             wall: Seconds since 1970.
             clock: Monotonic seconds that go on while the process is stopped.
         """
         self.statistics = statistics
+        self._snapshot = look or statistics
         self.wall = wall
         self.table = JobTable()
         self._asking = DrainAsking()
@@ -70,12 +76,14 @@ class JobWatch:
     async def run(self) -> None:
         """Look, ask and tell until cancelled."""
         while True:
-            self.look()
-            await sleep_until_pause(JOBS_SECONDS)
+            self._look_at(self._snapshot())
+            await sleep_to_turn(REST_SECONDS if self.table.is_at_rest else JOBS_SECONDS)
 
     def look(self) -> None:
-        """Look, ask and tell once."""
-        now = self.statistics()
+        """Look, ask and tell once, with what is so now."""
+        self._look_at(self.statistics())
+
+    def _look_at(self, now: DaemonStatistics) -> None:
         for node in self._asking.due(now, at=trio.current_time()):
             self._ask_drained(node)
         self.tell()

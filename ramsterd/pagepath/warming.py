@@ -8,6 +8,7 @@ import trio
 
 from config.event_kinds import EventKind, about
 from ramsterd.core.reserve import Reserve
+from ramsterd.host.loop_clock import sleep_to_turn
 from ramsterd.host.threads import ThreadRefused
 
 logger = logging.getLogger("ramster.memory")
@@ -26,7 +27,7 @@ async def keep_warm(reserve: Reserve, offload: Offload) -> None:
     while True:
         work = reserve.next_work()
         if work is None:
-            await trio.sleep(LOOK_SECONDS)
+            await sleep_to_turn(LOOK_SECONDS)
             continue
         are_resident = False
         try:

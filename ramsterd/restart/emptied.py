@@ -2,10 +2,9 @@
 
 from typing import Final
 
-import trio
-
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.tmem.server import TmemServer
+from ramsterd.host.loop_clock import sleep_to_turn
 from ramsterd.reconfigure.exports import Exports
 
 # How often is looked: a crash so soon after a TRIM calls an export lost.
@@ -21,7 +20,7 @@ class Emptied:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await trio.sleep(EMPTIED_SECONDS)
+            await sleep_to_turn(EMPTIED_SECONDS)
             self.clear()
 
     def clear(self) -> None:

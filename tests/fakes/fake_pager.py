@@ -8,6 +8,7 @@ from typing import TypeVar
 from config.limits import PAGE_BYTES
 from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId
+from ramsterd.core.passes import ServedPass
 from ramsterd.frontends.nbd.protocol import PASS_PAGES_MAX
 from ramsterd.frontends.pager import Dropped, GetOutcome, GetResult, PutOutcome
 
@@ -20,6 +21,12 @@ class FakeClient:
 
     A delayed call takes effect when it is released, not when it is made: the least a front end may rely on.
     """
+
+    # No compiled loop knows a dict.
+    serves_passes = False
+
+    def serve_pass(self, *_: object, **__: object) -> ServedPass:
+        raise AssertionError("it was told that nobody does this")
 
     def __init__(self, pager: "FakePager") -> None:
         self._fake = pager

@@ -92,6 +92,7 @@ def prepare(order: Any, fds: list[int]) -> Callable[[], None]:
     sys.orig_argv[:] = order["command"]
     sys.argv[:] = order["command"][2:]
     sys.argv[0] = "-c"
+    exec(order["statements"], {})  # noqa: S102  of a test
     main: Callable[[], None] = importlib.import_module(order["module"]).main
     return main
 

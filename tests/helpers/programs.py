@@ -24,10 +24,8 @@ from tests.helpers import fork_server
 
 RAMSTERD: Final = [sys.executable, "-c", "from ramsterd.cli.entry import main; main()"]
 RAMSTERCTL: Final = [sys.executable, "-c", "from ramsterd.cli.ramsterctl import main; main()"]
-MODULES: Final = {
-    tuple(RAMSTERD): "ramsterd.cli.entry",
-    tuple(RAMSTERCTL): "ramsterd.cli.ramsterctl",
-}
+# By the line that an interpreter is given, which statements may stand before.
+MODULES: Final = {RAMSTERD[-1]: "ramsterd.cli.entry", RAMSTERCTL[-1]: "ramsterd.cli.ramsterctl"}
 # Arranges descriptors as systemd does, and becomes the program.
 _LISTEN: Final = """
 import os, sys
@@ -51,6 +49,15 @@ def environment() -> dict[str, str]:
         if name not in {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     }
     return inherited | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+
+def changed_by(statements: str) -> list[str]:
+    """Return what runs a daemon after some statements, each on a line of its own.
+
+    What they change of a module is seen by those that look it up there: all modules are imported in a fork.
+    """
+    *program, line = RAMSTERD
+    return [*program, f"{statements.strip()}\n{line}"]
 
 
 def heed_interrupts() -> None:
@@ -141,8 +148,10 @@ class Program(subprocess.Popen[Any]):
         pipes = [asked[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         standard = [number if pipe == -1 else pipe for number, pipe in enumerate(pipes)]
         network, words = network_and_command(asked["args"])
+        statements, line = statements_and_line(words)
         order = {
-            "module": MODULES[tuple(words[: len(RAMSTERD)])],
+            "module": MODULES[line],
+            "statements": statements,
             "command": words,
             "network": network,
             "environment": {**variables(asked)},
@@ -194,7 +203,8 @@ _OF_A_PROGRAM: Final = {
 def server_for(asked: Mapping[str, Any], listen: Sequence[str] | None) -> _Server | None:
     """Return the server that can fork what `subprocess` was asked for; `listen` is that of `Program`."""
     _, words = network_and_command(asked["args"])
-    if tuple(words[: len(RAMSTERD)]) not in MODULES:
+    _, line = statements_and_line(words)
+    if line not in MODULES:
         return None
     if any(asked[name] != usual for name, usual in _OF_A_PROGRAM.items()):
         return None
@@ -212,6 +222,14 @@ def network_and_command(words: Sequence[str]) -> tuple[str | None, Sequence[str]
     if tuple(words[: len(_IN_NETWORK)]) != _IN_NETWORK:
         return None, words
     return words[len(_IN_NETWORK)], words[len(_IN_NETWORK) + 1 :]
+
+
+def statements_and_line(words: Sequence[str]) -> tuple[str, str]:
+    """Return what an interpreter is given: its last line, and the statements before that."""
+    if list(words[:2]) != RAMSTERD[:2] or len(words) < len(RAMSTERD):
+        return "", ""
+    statements, _, line = words[2].rpartition("\n")
+    return statements, line
 
 
 def variables(asked: Mapping[str, Any]) -> Mapping[str, str]:

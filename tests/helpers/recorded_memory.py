@@ -1,7 +1,7 @@
 """Memory whose every store is recorded, so that a process can be ended between any two of them.
 
-The code that stores runs unchanged: it is traced, and before each of its opcodes the mappings are compared with what
-they held before.  So what was stored is found, by any code, in the order of the program, which is all that
+The code that stores runs unchanged: it is traced, and before each of its opcodes, and after each store of the compiled
+loops, the mappings are compared with what they held before.  So what was stored is found, by any code, in the order of the program, which is all that
 SIGKILL needs.  A store of more than a word may be torn anywhere; `states` tears it, too.
 
 Most of a mapping is empty and stays so.  Compared each time is what is near something; that nothing was stored
@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 import ramsterd
+from ramsterd import compiled
 from ramsterd.core.arena import FileMapping
 from ramsterd.kept.keepers.keeper import make_memfd
 
@@ -125,10 +126,14 @@ class RecordedKeeper:
         self._found, self._may_have_stored = [], False
         traced_before = sys.gettrace()
         sys.settrace(self._on_call)
+        if compiled.loops is not None:
+            compiled.loops.watch(self._on_compiled)
         try:
             operation()
         finally:
             sys.settrace(traced_before)
+            if compiled.loops is not None:
+                compiled.loops.watch(None)
         self._look()
         self._check_all_was_seen(before)
         return self._found
@@ -154,6 +159,10 @@ class RecordedKeeper:
             if self._may_have_stored:
                 self._place = f"{frame.f_code.co_name}:{frame.f_lineno}"
         return self._on_opcode
+
+    def _on_compiled(self, place: str) -> None:
+        self._place = f"compiled: {place}"
+        self._look()
 
     def _look(self) -> None:
         for part in self._watched:

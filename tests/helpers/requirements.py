@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ramsterd import compiled
+
 # The Debian package that brings each tool; `tests/install-tools` installs the same ones.
 PACKAGES = {
     "git": "git",
@@ -68,6 +70,12 @@ def require_libnbd() -> str:
         if probe.returncode == 0:
             return SYSTEM_PYTHON
     pytest.skip("needs the nbd module (python3-libnbd)")
+
+
+def require_compiled() -> None:
+    """Skip the test unless the inner loops were built, and are not switched off."""
+    if compiled.loops is None:
+        pytest.skip(f"needs compiled loops (liblz4-dev, libxxhash-dev, gcc): {compiled.WHY_NOT}")
 
 
 def require_root() -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from packages.contents import DOCUMENTS, ZSH_OF_DEBIAN, ZSH_OF_RPM
-from packages.environment import INTERPRETER, PREFIX, interpreter
+from packages.environment import INTERPRETER, PREFIX, has_extension, interpreter
 from packages.release import Release, release
 from packages.rpm import REVISION, build, file_list, is_own, pack, requires
 from packages.scripts import scripts_of
@@ -163,13 +163,15 @@ def test_files_modes_and_bytes_are_those_of_the_debian_package(
 
 
 @pytest.mark.long
-def test_it_requires_the_python_and_the_c_library_of_this_machine(rpm_package: Path) -> None:
+def test_it_requires_the_python_and_the_c_library_of_this_machine(
+    rpm_package: Path, content: Path
+) -> None:
     done = subprocess.run(
         ["rpm", "--query", "--package", "--requires", rpm_package],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = {line for line in done.stdout.splitlines() if not line.startswith("rpmlib(")}
-    assert found == set(requires())
+    assert found == set(requires(is_compiled=has_extension(content)))
     assert interpreter() in found
     libraries = os.confstr("CS_GNU_LIBC_VERSION")
     assert libraries is not None

@@ -58,11 +58,13 @@ class StoreMachine(RuleBasedStateMachine):
         """Map what the store is made of."""
         return HeapMapping(name, length)
 
+    def make_model(self, pages_max: int) -> StoreModel:
+        """Return what does each operation, and compares."""
+        return StoreModel(make_store(2 * MIB, pages_max=pages_max, map_memory=self.map_memory))
+
     @initialize(pages_max=st.sampled_from([250, 4096]), pages=RUNS, runs=st.integers(0, 12))
     def start(self, pages_max: int, pages: list[bytes], runs: int) -> None:
-        self.model = StoreModel(
-            make_store(2 * MIB, pages_max=pages_max, map_memory=self.map_memory)
-        )
+        self.model = self.make_model(pages_max)
         self.model.new_pool(PoolKind.PERSISTENT)
         self.model.new_pool(PoolKind.PERSISTENT, is_disk=True)
         self.model.new_pool(PoolKind.EPHEMERAL)

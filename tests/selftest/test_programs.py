@@ -12,7 +12,14 @@ import pytest
 
 from tests.helpers import fork_server
 from tests.helpers.fork_server import NETWORKS
-from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts, run_program
+from tests.helpers.programs import (
+    RAMSTERCTL,
+    Program,
+    changed_by,
+    environment,
+    heed_interrupts,
+    run_program,
+)
 from tests.helpers.requirements import require_namespaces
 from tests.system.namespaces import network
 
@@ -34,6 +41,20 @@ def judged(
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_fork_prints_and_ends_as_the_program_does(arguments: list[str], tmp_path: Path) -> None:
     assert judged(run_program, tmp_path, *arguments) == judged(subprocess.run, tmp_path, *arguments)
+
+
+def test_a_fork_runs_what_stands_before_its_program_and_keeps_all_of_its_command() -> None:
+    command = changed_by("""
+import sys
+print(sys.orig_argv[1:2], sys.argv[1:])
+""")
+    with Program(
+        [*command, "--version"], env=environment(), stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program._server is not None
+        said, _ = program.communicate(timeout=60)
+    assert said.splitlines()[0] == "['-c'] ['--version']"
+    assert program.returncode == 0
 
 
 def test_a_fork_has_its_folder_and_its_standard_files_and_no_others(tmp_path: Path) -> None:

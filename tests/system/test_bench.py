@@ -88,7 +88,7 @@ def test_a_command_that_is_ended_leaves_nothing(pair: Cluster, number: signal.Si
     # The local rows come first, and are not waited for here.
     pair[1].ask("bench-begin", ratio=0.5, seconds=0.2, bytes=1 << 20)
     wait_until(lambda: not pair[1].ask("bench")["is_running"], "the first one is over")
-    bench = begin(pair[1], "--seconds", "2", "--bytes", "1MiB")
+    bench = begin(pair[1], "--seconds", "1", "--bytes", "1MiB")
     wait_for_pages(pair, are_there=True)
     bench.send_signal(number)
     _, errors = bench.communicate(timeout=30)

@@ -1,10 +1,10 @@
 """A daemon whose clock was ahead, or is behind: its next start is the newer incarnation all the same."""
 
 import shutil
-import sys
 
 import pytest
 
+from tests.helpers.programs import changed_by
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 
@@ -13,14 +13,11 @@ DAY = 24 * 3600
 
 def with_clock(seconds: int) -> list[str]:
     """Return what runs a daemon whose wall clock is so much ahead."""
-    start = f"""
+    return changed_by(f"""
 import time
 real = time.time_ns
 time.time_ns = lambda: real() + {seconds} * 10**9
-from ramsterd.cli.ramsterd import main
-main()
-"""
-    return [sys.executable, "-c", start]
+""")
 
 
 def incarnation(node: Node) -> int:

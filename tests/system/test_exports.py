@@ -1,13 +1,12 @@
 """Exports that come, grow, shrink and go by commands: the file and the daemon have each change, or neither has."""
 
 import subprocess
-import sys
 
 import pytest
 
 from ramsterd.client.nbd import HandshakeFailed, NbdError
 from tests.helpers.kept_folders import keep_in, kept_folder
-from tests.helpers.programs import RAMSTERCTL, environment, run_program
+from tests.helpers.programs import RAMSTERCTL, changed_by, environment, run_program
 from tests.helpers.requirements import require_root, require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node, wait_until
@@ -19,8 +18,6 @@ DIES_BEFORE_IT_FOLLOWS = """\
 import os
 from ramsterd.reconfigure import apply
 apply.RunningParts.apply = lambda *_: os._exit(9)
-from ramsterd.cli.entry import main
-main()
 """
 # The daemon's own view of the file system: nothing to unmount, whatever happens.
 FULL_DISK = """\
@@ -339,7 +336,7 @@ def test_a_daemon_that_ends_between_the_file_and_the_change_starts_as_the_file_s
 def die_in(node: Node, *arguments: str) -> None:
     """Have a change end the daemon as soon as the file has it, and start again."""
     node.stop()
-    program, node.program = node.program, [sys.executable, "-c", DIES_BEFORE_IT_FOLLOWS]
+    program, node.program = node.program, changed_by(DIES_BEFORE_IT_FOLLOWS)
     start(node)
     ended = ctl(node, "export", *arguments)
     assert ended.returncode == 1, ended

@@ -1,7 +1,6 @@
 """A daemon that is killed often: only starts that never came to serve count against its memory."""
 
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ramsterd.client.nbd import HandshakeFailed
 from ramsterd.kept import super_page
 from ramsterd.kept.super_page import ATTEMPTS_MAX, Live
 from tests.helpers.kept_folders import keep_in, kept_folder
+from tests.helpers.programs import changed_by
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Node, wait_until
 from tests.system.fill import check_runs, fill_runs
@@ -146,8 +146,6 @@ import ramsterd.host.protection as protection
 def lock_from_now_on():
     raise OSError(12, "Cannot allocate memory")
 protection.lock_from_now_on = lock_from_now_on
-from ramsterd.cli.entry import main
-main()
 """
 
 
@@ -162,7 +160,7 @@ def test_starts_whose_memory_can_not_be_locked_lose_nothing(new_cluster: NewClus
         node.stop()
         right, program = node.config.read_text(), node.program
         node.config.write_text(right.replace("[memory]\n", '[memory]\nlock = "yes"\n'))
-        node.program = [sys.executable, "-c", NO_LOCK]
+        node.program = changed_by(NO_LOCK)
         for _ in range(ATTEMPTS_MAX + 1):
             node.start()
             assert node.wait_end() == EX_CONFIG

@@ -205,7 +205,7 @@ def test_a_daemon_that_serves_swap_takes_no_more_memory_than_at_its_start() -> N
     """Seconds of what `make pressure` does for an hour; a peer is killed in the last of its minutes."""
     require_tool("fio")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.soak.pressure", "--minutes", "3", "--seconds", "2"],
+        [sys.executable, "-m", "tests.soak.pressure", "--minutes", "3", "--seconds", "1"],
         capture_output=True, check=False, cwd=ROOT, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done

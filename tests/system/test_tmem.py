@@ -80,6 +80,10 @@ def assert_ended_by_daemon(sock: socket.socket) -> None:
     sock.close()
 
 
+# Often enough to be held up by whatever holds up the daemon; all the time would be a core for nothing.
+PAUSE_SECONDS = 0.02
+
+
 class Good:
     """Another program, which puts and gets as long as a bad one is there."""
 
@@ -105,6 +109,7 @@ class Good:
                     grown = self._daemon.resident_bytes() - self._before
                     self.grown_bytes_max = max(self.grown_bytes_max, grown)
                     self.rounds += 1
+                    self._is_over.wait(PAUSE_SECONDS)
         except BaseException as error:
             self.failure = error
 

@@ -218,13 +218,13 @@ async def test_a_defect_of_what_only_looks_ends_no_daemon(
     async def fail() -> None:
         raise RuntimeError("a mistake in ramsterd")
 
-    def fail_at_last(*, is_last: bool) -> None:
+    def fail_at_last() -> None:
         raise RuntimeError("another one")
 
     daemon = make_daemon(tmp_path)
     for each in (daemon._health, daemon._jobs, daemon._disk, daemon._news, daemon._comparing):
         monkeypatch.setattr(each, "run", fail)
-    monkeypatch.setattr(daemon._news, "tell_pages", fail_at_last)
+    monkeypatch.setattr(daemon._news, "tell_last", fail_at_last)
 
     def write_and_read() -> bytes:
         with NbdClient.connect(tmp_path / "nbd", "disk") as client:

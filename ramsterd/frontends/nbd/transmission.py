@@ -74,11 +74,13 @@ class Transmission:
         "_debts",
         "_everyday",
         "_in_flight",
+        "_is_structured",
         "_latency",
         "_mark",
         "_pager",
         "_rare",
         "_requests_counted",
+        "_serves_passes",
         "_together",
         "_write_word",
         "has_unserved",
@@ -102,6 +104,8 @@ class Transmission:
         structured = StructuredAnswers(self.replies) if session.is_structured else None
         answers = structured or SimpleAnswers(self.replies)
         self._pager = pager
+        self._serves_passes = pager.serves_passes
+        self._is_structured = session.is_structured
         self._debts = Debts(answers, counters, on_late_reply)
         self._in_flight = self._debts.in_flight
         self._rare = RareRequests(session, pager, counters, self._debts, answers, structured)
@@ -248,10 +252,13 @@ class Transmission:
                 write_word = self._write_word if self._mark.is_set else -1
                 if not self.has_unserved:
                     rare.wanted_bytes = REQUEST_BYTES
-                    self._read_together()
-                    self._write_together(write_word)
+                    if self._serves_passes:
+                        self._serve_everyday(write_word)
+                    else:
+                        self._read_together()
+                        self._write_together(write_word)
                     self.has_unserved = rare.pages_of_pass >= PASS_PAGES_MAX
-                if not self.has_unserved:
+                if not self.has_unserved and self.received.start != self.received.end:
                     self._serve(write_word)
         finally:
             in_flight.is_in_pass = False
@@ -322,6 +329,26 @@ class Transmission:
             latency.reads, latency.writes = latency.reads + reads, latency.writes + writes
             rare.pages_of_pass += pages_read
             received.start = start
+
+    def _serve_everyday(self, write_word: int) -> None:
+        """Serve the requests that a pass begins with by compiled loops, up to the first that is not everyday."""
+        received, replies = self.received, self.replies
+        pool, object_id, size, *_ = self._together
+        served = self._pager.serve_pass(
+            pool, object_id, size, received.view[received.start : received.end],
+            is_structured=self._is_structured,
+            is_writable=write_word == _WRITE_WORD,
+            pages_max=PASS_PAGES_MAX,
+        )  # fmt: skip
+        for piece in served.replies:
+            replies.pieces.append(piece)
+            replies.queued_bytes += len(piece)
+        self._requests_counted[_READ] += served.reads
+        self._requests_counted[_WRITE] += served.writes
+        self._latency.reads += served.reads
+        self._latency.writes += served.writes
+        self._rare.pages_of_pass += served.pages_read
+        received.start += served.length
 
     def _read_together(self) -> None:
         """Serve the READs of one page each that a pass begins with, up to the first whose page is not here.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ramsterd.core import extents
 from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.passes import ServedPass, serve_pass
 from ramsterd.core.store import RunOfPages
 from ramsterd.frontends.pager.book import Book
 from ramsterd.frontends.pager.interface import (
@@ -126,6 +127,30 @@ class PagerClient:
                 break
             count += 1
         return count
+
+    @property
+    def serves_passes(self) -> bool:
+        """See `DiskClient`."""
+        return self._engine.store.twin is not None
+
+    def serve_pass(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        size: int,
+        requests: memoryview,
+        *,
+        is_structured: bool,
+        is_writable: bool,
+        pages_max: int,
+    ) -> ServedPass:
+        """See `DiskClient`."""
+        return serve_pass(
+            self._engine.store, pool, object_id, size, requests,
+            is_structured=is_structured,
+            is_writable=is_writable and not self._book.open,
+            pages_max=pages_max,
+        )  # fmt: skip
 
     def patch(
         self,

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from config.model import PoolCodec
 from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.passes import ServedPass
 from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.remote.fetch.pending import GetOutcome, Pages
 
@@ -96,6 +97,25 @@ class DiskClient(PageClient, Protocol):
 
         Return how many.  Each of `pages` is 4096 bytes, free again when this returns.
         """
+        ...
+
+    @property
+    def serves_passes(self) -> bool:
+        """Whether `serve_pass` may be called: there are compiled loops."""
+        ...
+
+    def serve_pass(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        size: int,
+        requests: memoryview,
+        *,
+        is_structured: bool,
+        is_writable: bool,
+        pages_max: int,
+    ) -> ServedPass:
+        """Serve NBD requests up to the first that has to wait, or is not everyday (core.passes)."""
         ...
 
     def patch(

@@ -1,4 +1,7 @@
 import random
+from collections.abc import Iterator
+
+import pytest
 
 from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
@@ -33,6 +36,35 @@ def test_two_half_empty_blocks_become_one() -> None:
     assert store.get(pool, OBJECT, 0, 2 * SLOTS).pages[1::2] == run[1::2]
     assert compactor.compact(MOVES_MAX) == 0
     assert compactor.moved_total == SLOTS // 2
+
+
+def test_where_nothing_was_freed_nothing_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A daemon at rest looks twice a second, at all classes of all families."""
+    store = make_store()
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
+    store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 2 * SLOTS)))
+    drop_run(store, pool, OBJECT, 0, 1)
+    drop_run(store, pool, OBJECT, SLOTS, 1)
+    looks = []
+    blocks_with_room = store.zbud.blocks_with_room
+
+    def counted(family: Family, chunks: int) -> Iterator[int]:
+        looks.append(chunks)
+        return blocks_with_room(family, chunks)
+
+    monkeypatch.setattr(store.zbud, "blocks_with_room", counted)
+    compactor = Compactor(store.versions)
+    assert compactor.compact(MOVES_MAX) == 0
+    assert looks
+    looks.clear()
+    assert compactor.compact(MOVES_MAX) == 0
+    assert not looks
+    # What is freed may be what was missing.
+    drop_run(store, pool, OBJECT, 1, SLOTS - 2)
+    assert compactor.compact(MOVES_MAX) == 1
+    store.check_invariants()
 
 
 def test_blocks_without_enough_room_are_left_alone() -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from ramsterd.core.family import Family
 from ramsterd.core.install import install
 from ramsterd.core.leaving import begin_leaving, end_leaving
@@ -9,6 +11,8 @@ from ramsterd.core.store import Store
 from tests.helpers.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
 from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
+
+pytestmark = pytest.mark.usefixtures("each_loops")
 
 # Put and get.
 

@@ -28,6 +28,8 @@ LARGER = make_page(2000, 3)
 RAW = make_page(PAGE_BYTES, 4)
 FILLED, OTHER_FILLED = make_fill(5), make_fill(6)
 
+pytestmark = pytest.mark.usefixtures("each_loops")
+
 
 class Node:
     """A crashing store with a pool."""

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from ramsterd.host.loop_clock import (
     LOOK_SECONDS,
     LoopClock,
     pause_statistics,
+    sleep_to_turn,
     sleep_until_pause,
     watch_pauses,
     world_time,
@@ -119,3 +121,41 @@ async def test_another_clock_knows_no_pauses(autojump_clock: trio.testing.MockCl
     await trio.sleep(10)
     assert world_time() == trio.current_time()
     assert pause_statistics().pauses_total == 0
+
+
+def test_looks_whose_times_are_multiples_of_each_other_come_in_one_round() -> None:
+    world = World()
+    looks: dict[float, list[float]] = {0.5: [], 2.0: []}
+
+    async def look(seconds: float) -> None:
+        while True:
+            await sleep_to_turn(seconds)
+            looks[seconds].append(world.seconds)
+
+    async def story() -> None:
+        async with trio.open_nursery() as nursery:
+            # They begin at different times.
+            nursery.start_soon(look, 2.0)
+            world.seconds += 0.3
+            nursery.start_soon(look, 0.5)
+            while world.seconds < 1008.1:
+                await trio.testing.wait_all_tasks_blocked()
+                world.seconds += 0.01
+            nursery.cancel_scope.cancel()
+
+    trio.run(story, clock=LoopClock(world))
+    assert len(looks[2.0]) == 4
+    assert len(looks[0.5]) == 16
+    assert set(looks[2.0]) <= set(looks[0.5])
+    for seconds, times in looks.items():
+        assert all((at - 1000.0) % seconds < 0.02 for at in times)
+
+
+async def test_a_turn_that_ends_just_now_is_not_taken_twice(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    mock_clock.autojump_threshold = 0
+    await trio.sleep(1.999)
+    began = trio.current_time()
+    await sleep_to_turn(2.0)
+    assert trio.current_time() == began + 0.001 + 2.0

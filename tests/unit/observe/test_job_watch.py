@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from config.event_kinds import EventKind
 from ramsterd.host.loop_clock import LoopClock, pause_statistics, sleep_until_pause
@@ -24,6 +24,7 @@ class Node:
     def __init__(self) -> None:
         self.left = 700
         self.is_draining = True
+        self.at_risk = 0
         self.wall = 1000.0
         self.asked: list[int] = []
         self.watch = JobWatch(self.statistics, self.asked.append, wall=lambda: self.wall)
@@ -38,6 +39,9 @@ class Node:
         quiet = replace(
             engine,
             nodes=replace(engine.nodes, nodes=(replace(row, config=config),)),
+            rebuild=replace(engine.rebuild, is_counting=False, pages_at_risk=self.at_risk),
+            holder_recall=replace(engine.holder_recall, is_active=False),
+            owner_recall=replace(engine.owner_recall, recall_pages=0, pages_in_flight=0),
             scrub=replace(engine.scrub, scrubs_total=0),
             audit=replace(engine.audit, audits_total=0),
         )
@@ -118,3 +122,41 @@ async def test_one_that_is_called_off_is_told(caplog: pytest.LogCaptureFixture) 
     node.is_draining = False
     node.watch.look()
     assert lines(caplog)[-1][1].startswith(f"drain-7 of node {NAME}: cancelled: 700 pages left")
+
+
+async def test_without_a_job_it_looks_as_seldom_as_health_does(
+    autojump_clock: MockClock,
+) -> None:
+    node = Node()
+    looks: list[float] = []
+
+    def look() -> DaemonStatistics:
+        looks.append(trio.current_time())
+        return node.statistics()
+
+    node.watch = JobWatch(look, node.asked.append, wall=lambda: node.wall)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.watch.run)
+        await trio.sleep(3.5)
+        node.is_draining = False
+        await trio.sleep(6.0)
+        nursery.cancel_scope.cancel()
+    # It learns by its own look that the job is over, and that was its last one of this kind.
+    assert looks == [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0]
+
+
+def test_who_asks_sees_what_is_so_now_and_not_what_was_a_moment_ago() -> None:
+    """A command that begins a job returns its name."""
+    node = Node()
+    node.is_draining = False
+    old: list[DaemonStatistics] = []
+
+    async def story() -> None:
+        old.append(node.statistics())
+        watch = JobWatch(node.statistics, node.asked.append, look=old.pop, wall=lambda: node.wall)
+        node.watch = watch
+        node.is_draining = True
+        watch.look()
+        assert [job.id for job in watch.table.statistics().jobs] == ["drain-7"]
+
+    trio.run(story)

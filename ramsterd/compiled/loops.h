@@ -1,0 +1,144 @@
+/* The memory of a store as the compiled loops see it.
+
+   All numbers and layouts here are those of core (rows, redo, table_words, size_classes, codec); `LAYOUT` of the
+   module is compared with them before any loop runs. */
+
+#ifndef RAMSTER_LOOPS_H
+#define RAMSTER_LOOPS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PAGE_BYTES 4096
+#define WORDS_PER_PAGE (PAGE_BYTES / 8)
+#define HOLE 0u
+#define ZERO 1u
+#define LOST 2u
+#define FIRST_ROW 3u
+#define LEAF_SHIFT 6
+#define LEAF_PAGES (1u << LEAF_SHIFT)
+#define FIRST_ADDRESS (2u << LEAF_SHIFT)
+#define INDEX_BITS 48
+#define BLOCK_SHIFT 16
+#define SLOT_SHIFT 5
+#define SLOT_MASK ((1u << SLOT_SHIFT) - 1)
+#define CHUNK_SHIFT 6
+#define CLASSES 65
+#define ZPAGE_BYTES_MAX (PAGE_BYTES * 7 / 8)
+#define ZPAGE_BYTES_MASK 0x1FFFu
+#define PACKED_RAW (1u << 13 | PAGE_BYTES)
+#define PACKED_FILL (2u << 13)
+#define REDO_ROW 32
+#define REDO_ZPAGE 64
+#define REDO_BYTES 8192
+#define STATE_OPEN 1
+#define STATE_CLOSED 2
+#define STATE_LEAVING 3
+/* A put takes no more pages than this at a time: what it frees is noted on the stack. */
+#define PUT_PAGES_MAX 256
+
+typedef struct {
+    uint64_t serial, checksum;
+    uint32_t address, location;
+    uint16_t packed, holders[3];
+} Row;
+
+_Static_assert(sizeof(Row) == 32, "a row is 32 bytes");
+
+/* The mappings stay where they are; the arrays grow, so their memory is asked for anew by each call. */
+typedef struct {
+    PyObject_HEAD
+    Py_buffer arena, slot_rows, rows, redo, entries, slots_of_class;
+    PyObject *chunks_of_block, *block_state, *free_slots, *leaf_used, *free_rows;
+} Loops;
+
+/* What a call has of the arrays. */
+typedef struct {
+    Py_buffer buffers[4];
+    int count;
+    uint8_t *chunks_of_block, *block_state, *leaf_used;
+    uint32_t *free_slots;
+    size_t blocks, leaves;
+} Columns;
+
+/* The tree of an object: see core.table. */
+typedef struct {
+    uint32_t root;
+    int shift;
+    uint64_t prefix;
+} Tree;
+
+/* What a get found, and what a put did: one call returns them all. */
+typedef struct {
+    Py_ssize_t local, holes, lost;
+} Got;
+
+typedef struct {
+    PyObject *stacks, *blocks;
+    int takes_slots;
+    /* The newest serial, and the last that may be used. */
+    uint64_t serial, serial_limit;
+    Py_ssize_t zpages, zbytes, stored_bytes, raws, zeros, fills, holes;
+    int ends_count, leaves_count, drops_rows;
+    /* Slots and, as negative numbers, rows that are to be freed, in this order. */
+    int64_t ends[PUT_PAGES_MAX];
+    /* Leaves that may have nothing but zeros. */
+    uint32_t leaves[PUT_PAGES_MAX];
+} Put;
+
+int columns_acquire(Loops *self, Columns *columns, int writable);
+void columns_release(Columns *columns);
+
+/* Called with the name of a place after each store that another process may find, by tests only. */
+extern PyObject *loops_watcher;
+void loops_stored(const char *place);
+
+#define BARRIER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+/* What stands before this in the program is stored before what follows: the process may end in between. */
+#define STORED(place)                                     \
+    do {                                                  \
+        BARRIER();                                        \
+        if (__builtin_expect(loops_watcher != NULL, 0))   \
+            loops_stored(place);                          \
+    } while (0)
+
+static inline const Row *row_at(const Loops *self, uint32_t row) {
+    return (size_t)row < (size_t)self->rows.len / sizeof(Row) ? (const Row *)self->rows.buf + row : NULL;
+}
+
+/* Return the address of the entry of a page, 0 for a hole; as PageTable.find. */
+static inline uint32_t find_entry(const Loops *self, const Tree *tree, uint64_t index) {
+    const uint32_t *entries = self->entries.buf;
+    size_t nodes = (size_t)self->entries.len / (LEAF_PAGES * sizeof(uint32_t));
+    int shift = tree->shift;
+    uint32_t node = index >> (shift + LEAF_SHIFT) == tree->prefix ? tree->root : HOLE;
+    for (; shift; shift -= LEAF_SHIFT) {
+        if (node >= nodes)
+            return 0;
+        node = entries[node << LEAF_SHIFT | (index >> shift & (LEAF_PAGES - 1))];
+    }
+    return node && node < nodes ? node << LEAF_SHIFT | (index & (LEAF_PAGES - 1)) : 0;
+}
+
+/* Return where a slot of `zbytes` starts in the arena, or -1 if that is no slot. */
+static inline int64_t slot_start(const Loops *self, const Columns *columns, uint32_t location, uint32_t zbytes) {
+    size_t block = location >> SLOT_SHIFT;
+    if (!block || block >= columns->blocks)
+        return -1;
+    uint32_t slot_bytes = (uint32_t)columns->chunks_of_block[block] << CHUNK_SHIFT;
+    uint64_t start = ((uint64_t)block << BLOCK_SHIFT) + (uint64_t)(location & SLOT_MASK) * slot_bytes;
+    return zbytes <= slot_bytes && start + zbytes <= (uint64_t)self->arena.len ? (int64_t)start : -1;
+}
+
+int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page);
+int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page);
+int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots);
+PyObject *put_end(Loops *self, Columns *columns, Put *put);
+
+PyObject *loops_get(Loops *self, PyObject *args);
+PyObject *loops_put(Loops *self, PyObject *args);
+PyObject *loops_serve(Loops *self, PyObject *args);
+
+#endif

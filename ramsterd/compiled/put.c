@@ -1,0 +1,281 @@
+/* The loop of a put: the twin of core.hot.put_extent, whose order of stores it has. */
+
+#include "loops.h"
+
+#include <lz4.h>
+#include <stddef.h>
+#include <xxhash.h>
+
+#define ZPAGE_ROOM LZ4_COMPRESSBOUND(PAGE_BYTES)
+
+static inline void store_entry(Loops *self, uint32_t place, uint32_t entry) {
+    __atomic_store_n((uint32_t *)self->entries.buf + place, entry, __ATOMIC_RELEASE);
+    STORED("entry");
+}
+
+/* One word of the redo record: the number of its row commits it. */
+static inline void store_redo(Loops *self, int word, uint64_t value) {
+    __atomic_store_n((uint64_t *)self->redo.buf + word, value, __ATOMIC_RELEASE);
+    STORED("redo word");
+}
+
+/* Look at the top of a stack of Python's; 0 if there is none. */
+static uint32_t top_of(PyObject *stack) {
+    Py_ssize_t size = PyList_GET_SIZE(stack);
+    return size ? (uint32_t)PyLong_AsUnsignedLong(PyList_GET_ITEM(stack, size - 1)) : 0;
+}
+
+static int pop_from(PyObject *stack) {
+    Py_ssize_t size = PyList_GET_SIZE(stack);
+    return PyList_SetSlice(stack, size - 1, size, NULL);
+}
+
+int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots) {
+    memset(put, 0, offsetof(Put, ends));
+    put->stacks = stacks;
+    put->blocks = blocks == Py_None ? NULL : blocks;
+    put->takes_slots = takes_slots;
+    put->serial = serial;
+    put->serial_limit = limit;
+    if (PyList_GET_SIZE(stacks) != CLASSES) {
+        PyErr_SetString(PyExc_ValueError, "a stack for each class");
+        return -1;
+    }
+    return 0;
+}
+
+/* A new version of a page that has a row: the record is whole before it is committed, and done before it is cleared. */
+static void replace_row(Loops *self, uint32_t row) {
+    store_redo(self, 0, row);
+    memcpy((Row *)self->rows.buf + row, (uint8_t *)self->redo.buf + REDO_ROW, sizeof(Row));
+    STORED("row");
+    store_redo(self, 0, 0);
+}
+
+static void write_record(Loops *self, const Row *row) {
+    memcpy((uint8_t *)self->redo.buf + REDO_ROW, row, sizeof(Row));
+    STORED("redo row");
+}
+
+static void end_old(Put *put, const Row *old) {
+    if (old->location) {
+        put->zbytes -= old->packed & ZPAGE_BYTES_MASK;
+        put->zpages--;
+        put->ends[put->ends_count++] = old->location;
+    }
+}
+
+static void fill_hole(Columns *columns, Put *put, uint32_t place, uint32_t before) {
+    if (before == HOLE) {
+        columns->leaf_used[place >> LEAF_SHIFT]++;
+        put->holes++;
+    }
+}
+
+static int put_zeros(Loops *self, Columns *columns, Put *put, uint32_t place, uint32_t before) {
+    uint32_t leaf = place >> LEAF_SHIFT;
+    store_entry(self, place, ZERO);
+    if (before >= FIRST_ROW) {
+        put->ends[put->ends_count++] = -(int64_t)before;
+        put->drops_rows = 1;
+    }
+    fill_hole(columns, put, place, before);
+    if (columns->leaf_used[leaf] == LEAF_PAGES && (!put->leaves_count || put->leaves[put->leaves_count - 1] != leaf))
+        put->leaves[put->leaves_count++] = leaf;
+    put->zeros++;
+    put->serial++;
+    return 1;
+}
+
+static int put_filled(Loops *self, Columns *columns, Put *put, uint32_t place, uint32_t before, uint64_t word) {
+    if (!word)
+        return put_zeros(self, columns, put, place, before);
+    Row row = {put->serial + 1, word, place, 0, PACKED_FILL, {0, 0, 0}};
+    if (before >= FIRST_ROW) {
+        Row old = *row_at(self, before);
+        write_record(self, &row);
+        store_redo(self, 1, 0);
+        replace_row(self, before);
+        end_old(put, &old);
+    } else {
+        uint32_t free_row = top_of(self->free_rows);
+        if (!free_row || row_at(self, free_row) == NULL)
+            return 0;
+        if (pop_from(self->free_rows) < 0)
+            return -1;
+        memcpy((Row *)self->rows.buf + free_row, &row, sizeof row);
+        STORED("row");
+        store_entry(self, place, free_row);
+        fill_hole(columns, put, place, before);
+    }
+    put->fills++;
+    put->serial++;
+    return 1;
+}
+
+static int note_block(Put *put, uint32_t location) {
+    if (put->blocks == NULL)
+        return 0;
+    PyObject *block = PyLong_FromUnsignedLong(location >> SLOT_SHIFT);
+    int result = block == NULL ? -1 : PySet_Add(put->blocks, block);
+    Py_XDECREF(block);
+    return result;
+}
+
+/* Put a zpage of a page; 0 if there is no slot or no row for it: nothing was changed. */
+static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, Row *row, const uint8_t *zpage) {
+    uint32_t zbytes = row->packed & ZPAGE_BYTES_MASK, chunks = (zbytes + (1u << CHUNK_SHIFT) - 1) >> CHUNK_SHIFT;
+    uint32_t number = before, location = 0;
+    Row old = {0};
+    if (before >= FIRST_ROW) {
+        old = *row_at(self, before);
+        size_t old_block = old.location >> SLOT_SHIFT;
+        if (old_block >= columns->blocks)
+            return 0;
+        if (columns->chunks_of_block[old_block] == chunks && columns->block_state[old_block] != STATE_LEAVING)
+            location = old.location;
+    }
+    PyObject *stack = NULL;
+    if (!location) {
+        stack = PyList_GET_ITEM(put->stacks, chunks);
+        if (!put->takes_slots || !(location = top_of(stack)))
+            return 0;
+        if (before < FIRST_ROW && (!(number = top_of(self->free_rows)) || row_at(self, number) == NULL))
+            return 0;
+    }
+    int64_t start = slot_start(self, columns, location, zbytes);
+    if (start < 0)
+        return 0;
+    if (stack != NULL && (pop_from(stack) < 0 || (before < FIRST_ROW && pop_from(self->free_rows) < 0)))
+        return -1;
+    uint8_t *slot = (uint8_t *)self->arena.buf + start;
+    row->location = location;
+    row->serial = ++put->serial;
+    if (location == old.location) {
+        write_record(self, row);
+        memcpy((uint8_t *)self->redo.buf + REDO_ZPAGE, zpage, zbytes);
+        STORED("redo zpage");
+        store_redo(self, 1, zbytes);
+        store_redo(self, 0, number);
+        memcpy(slot, zpage, zbytes);
+        STORED("zpage in place");
+        replace_row(self, number);
+        put->zbytes -= old.packed & ZPAGE_BYTES_MASK;
+        put->zpages--;
+    } else {
+        memcpy(slot, zpage, zbytes);
+        STORED("zpage");
+        ((uint32_t *)self->slot_rows.buf)[location] = number;
+        STORED("row of a slot");
+        if (before < FIRST_ROW) {
+            memcpy((Row *)self->rows.buf + number, row, sizeof *row);
+            STORED("row");
+            store_entry(self, row->address, number);
+            fill_hole(columns, put, row->address, before);
+        } else {
+            write_record(self, row);
+            store_redo(self, 1, 0);
+            replace_row(self, number);
+            end_old(put, &old);
+        }
+    }
+    put->zbytes += zbytes;
+    put->stored_bytes += zbytes;
+    put->zpages++;
+    return note_block(put, location) < 0 ? -1 : 1;
+}
+
+/* Put one page at an address of a leaf that is no shared one; return 1, 0 if it is for Python, -1 for an exception. */
+int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page) {
+    uint32_t before = ((uint32_t *)self->entries.buf)[place];
+    if (place >> LEAF_SHIFT >= columns->leaves || put->serial >= put->serial_limit ||
+        put->ends_count == PUT_PAGES_MAX || put->leaves_count == PUT_PAGES_MAX)
+        return 0;
+    if (before >= FIRST_ROW) {
+        /* What has holders is theirs to be told of. */
+        const Row *old = row_at(self, before);
+        if (old == NULL || old->holders[0])
+            return 0;
+    }
+    uint64_t first, last;
+    memcpy(&first, page, 8);
+    memcpy(&last, page + PAGE_BYTES - 8, 8);
+    if (first == last && !memcmp(page, page + 8, PAGE_BYTES - 8))
+        return put_filled(self, columns, put, place, before, first);
+    char room[ZPAGE_ROOM];
+    /* Byte for byte what lz4.block.compress makes of it: a stream of one block. */
+    LZ4_stream_t stream;
+    LZ4_initStream(&stream, sizeof stream);
+    int zbytes = LZ4_compress_fast_continue(&stream, (const char *)page, room, PAGE_BYTES, ZPAGE_ROOM, 1);
+    int is_raw = zbytes <= 0 || zbytes > ZPAGE_BYTES_MAX;
+    Row row = {0, XXH3_64bits(page, PAGE_BYTES), place, 0, is_raw ? PACKED_RAW : (uint16_t)zbytes, {0, 0, 0}};
+    int result = put_zpage(self, columns, put, before, &row, is_raw ? page : (const uint8_t *)room);
+    put->raws += is_raw && result == 1;
+    return result;
+}
+
+/* Take a slot back if that changes nothing but its bit; as Zbud.free_many. */
+static int free_slot(Loops *self, Columns *columns, Put *put, uint32_t location) {
+    size_t block = location >> SLOT_SHIFT;
+    uint32_t chunks = columns->chunks_of_block[block], before = columns->free_slots[block];
+    uint32_t mask = before | 1u << (location & SLOT_MASK);
+    int slots = ((uint8_t *)self->slots_of_class.buf)[chunks], state = columns->block_state[block];
+    if (state == STATE_CLOSED && (!before || __builtin_popcount(mask) == slots))
+        return 0;
+    if (state == STATE_OPEN) {
+        Py_ssize_t stacked = PyList_GET_SIZE(PyList_GET_ITEM(put->stacks, chunks));
+        if (__builtin_popcount(mask) + stacked == slots)
+            return 0;
+    }
+    columns->free_slots[block] = mask;
+    return 1;
+}
+
+static int append_number(PyObject *list, int64_t number) {
+    PyObject *made = PyLong_FromLongLong(number);
+    int result = made == NULL ? -1 : PyList_Append(list, made);
+    Py_XDECREF(made);
+    return result;
+}
+
+/* Free what was replaced, as far as that is everyday.  What is not is left to Python, in the order in which it came:
+   slots, and rows as negative numbers. */
+static PyObject *end_all(Loops *self, Columns *columns, Put *put) {
+    PyObject *left = NULL;
+    for (int place = 0; place < put->ends_count; place++) {
+        int64_t end = put->ends[place];
+        /* A row frees a slot, too, and others are to be freed before or after that. */
+        if (!put->drops_rows && free_slot(self, columns, put, (uint32_t)end))
+            continue;
+        if ((left == NULL && (left = PyList_New(0)) == NULL) || append_number(left, end) < 0) {
+            Py_XDECREF(left);
+            return NULL;
+        }
+    }
+    return left == NULL ? Py_NewRef(Py_None) : left;
+}
+
+static PyObject *leaves_of(const Put *put) {
+    if (!put->leaves_count)
+        return Py_NewRef(Py_None);
+    PyObject *leaves = PyList_New(0);
+    for (int place = 0; leaves != NULL && place < put->leaves_count; place++) {
+        if (append_number(leaves, put->leaves[place]) < 0)
+            Py_CLEAR(leaves);
+    }
+    return leaves;
+}
+
+/* Return what Python has to count, and to do:
+
+   (serial, zpages, zbytes, stored bytes, raws, zeros, fills, holes, slots freed, ends or None, leaves or None) */
+PyObject *put_end(Loops *self, Columns *columns, Put *put) {
+    PyObject *ends = end_all(self, columns, put);
+    PyObject *leaves = ends == NULL ? NULL : leaves_of(put);
+    if (leaves == NULL) {
+        Py_XDECREF(ends);
+        return NULL;
+    }
+    return Py_BuildValue("KnnnnnnniNN", (unsigned long long)put->serial, put->zpages, put->zbytes, put->stored_bytes,
+                         put->raws, put->zeros, put->fills, put->holes, put->ends_count, ends, leaves);
+}

@@ -1,0 +1,167 @@
+"""The compiled loops over the memory of one store (ramsterd.compiled), as the store calls them.
+
+They serve what is everyday, or stop and say how far they came; what is not everyday is for core.hot,
+which has the same loops in Python, and the policy: a page for which a slot, a row or a leaf is to
+be found, what has holders, what is damaged, and all codecs but lz4.
+"""
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ramsterd.core.block_columns import BlockState
+from ramsterd.core.codec import LZ4, PACKED_FILL, PACKED_RAW, ZPAGE_BYTES_MAX
+from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE
+from ramsterd.core.pools import Pool
+from ramsterd.core.redo import REDO_ROW, REDO_ZPAGE
+from ramsterd.core.rows import FIRST_ROW, ROW_BYTES
+from ramsterd.core.size_classes import (
+    BLOCK_SHIFT,
+    CHUNK_BYTES,
+    CLASSES,
+    SLOT_SHIFT,
+    SLOTS_OF_CLASS,
+)
+from ramsterd.core.table import FIRST_ADDRESS, LEAF_SHIFT, PageObject
+from ramsterd.core.versions import Versions
+
+if TYPE_CHECKING:
+    from ramsterd.compiled._loops import Loops, Stored
+
+# A library that was built from other sources would mix up pages.
+LAYOUT: Final = {
+    "PAGE_BYTES": PAGE_BYTES,
+    "ROW_BYTES": ROW_BYTES,
+    "FIRST_ROW": FIRST_ROW,
+    "LEAF_SHIFT": LEAF_SHIFT,
+    "FIRST_ADDRESS": FIRST_ADDRESS,
+    "BLOCK_SHIFT": BLOCK_SHIFT,
+    "SLOT_SHIFT": SLOT_SHIFT,
+    "CHUNK_BYTES": CHUNK_BYTES,
+    "CLASSES": CLASSES,
+    "ZPAGE_BYTES_MAX": ZPAGE_BYTES_MAX,
+    "PACKED_RAW": PACKED_RAW,
+    "PACKED_FILL": PACKED_FILL,
+    "REDO_ROW": REDO_ROW,
+    "REDO_ZPAGE": REDO_ZPAGE,
+    "OPEN": int(BlockState.OPEN),
+    "CLOSED": int(BlockState.CLOSED),
+    "LEAVING": int(BlockState.LEAVING),
+}
+
+
+class Served(NamedTuple):
+    """What became of requests, in order, up to the first that is not everyday."""
+
+    replies: bytes | None
+    # How long the requests are that were served.
+    length: int
+    reads: int
+    writes: int
+    pages_read: int
+    # If what comes next is a WRITE, one of whose pages is for Python: the index of that page; else -1.
+    next_index: int
+    # How many pages of it are stored already.
+    skip: int
+
+
+class Twin:
+    """The compiled loops over the versions of a store."""
+
+    def __init__(self, versions: Versions, loops: ModuleType) -> None:
+        assert loops.LAYOUT == LAYOUT, "built of other sources"
+        zbud = versions.zbud
+        self._versions = versions
+        self._loops: Loops = loops.Loops(
+            arena=zbud.arena,
+            slot_rows=zbud.slot_rows,
+            rows=versions.rows.view,
+            redo=versions.redo.view,
+            entries=versions.table.entries,
+            slots_of_class=bytes(SLOTS_OF_CLASS),
+            chunks_of_block=zbud.chunks_of_block,
+            block_state=zbud.state,
+            free_slots=zbud.free_masks,
+            leaf_used=versions.table.leaf_used,
+            free_rows=versions.rows.stack,
+        )
+
+    def get(
+        self,
+        page_object: PageObject,
+        index: int,
+        count: int,
+        pages: list[bytes | None],
+        elsewhere: list[tuple[int, int]],
+    ) -> int:
+        """Append the pages of a run up to the first that is not everyday, and what is elsewhere; return how many are lost."""
+        local, lost = self._loops.get(
+            page_object.root, page_object.shift, page_object.prefix, index, count,
+            ZERO_PAGE, pages, elsewhere,
+        )  # fmt: skip
+        self._versions.counters.get_local += local
+        return lost
+
+    def put(
+        self, pool: Pool, page_object: PageObject, index: int, pages: memoryview, takes_slots: bool
+    ) -> int:
+        """Put a run up to the first page that is not everyday; return how many pages."""
+        if pool.compressor is not LZ4 or not page_object.root:
+            return 0
+        versions, unsaved = self._versions, pool.unsaved
+        done, stored = self._loops.put(
+            page_object.root, page_object.shift, page_object.prefix, index, pages,
+            versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
+            versions.serial_last, versions.serial_limit, takes_slots,
+        )  # fmt: skip
+        if stored is not None:
+            self._note(pool, page_object, stored)
+        return done
+
+    def serve(
+        self, pool: Pool, page_object: PageObject, requests: memoryview, size: int,
+        is_structured: bool, is_writable: bool, pages_max: int, skip: int,
+    ) -> Served:  # fmt: skip
+        """Serve requests up to the first that is not everyday (see serve.c)."""
+        versions, unsaved = self._versions, pool.unsaved
+        replies, length, reads, writes, pages_read, local, holes, stored, index, skip = (
+            self._loops.serve(
+                page_object.root, page_object.shift, page_object.prefix, requests, size,
+                is_structured, is_writable and pool.compressor is LZ4, pages_max, skip,
+                versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
+                versions.serial_last, versions.serial_limit,
+            )
+        )  # fmt: skip
+        counters = versions.counters
+        counters.get_local += local
+        counters.get_hole += holes
+        if stored is not None:
+            counters.put += stored[0] - versions.serial_last
+            self._note(pool, page_object, stored)
+        return Served(replies, length, reads, writes, pages_read, index, skip)
+
+    def _note(self, pool: Pool, page_object: PageObject, stored: "Stored") -> None:
+        """Count what was put, and end what it has replaced."""
+        serial, zpages, zbytes, stored_bytes, raws, zeros, fills, holes, freed, ends, leaves = (
+            stored
+        )
+        versions = self._versions
+        versions.serial_last = serial
+        versions.account(pool.family, zpages, zbytes)
+        counters = versions.counters
+        counters.put_zpage_bytes += stored_bytes
+        counters.put_raw += raws
+        counters.put_zero += zeros
+        counters.put_same_filled += fills
+        page_object.tally.pages += holes
+        if pool.unsaved is not None:
+            pool.unsaved.serial_last = serial
+        if freed:
+            versions.zbud.room_made += 1
+        for end in ends or ():
+            if end > 0:
+                versions.zbud.free(end)
+            else:
+                versions.drop_row(-end)
+        if leaves is not None and pool.is_disk:
+            for leaf in leaves:
+                versions.table.fold(leaf)

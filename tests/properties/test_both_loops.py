@@ -1,0 +1,77 @@
+"""A store served by the compiled loops, and one served by Python's, leave the same bytes in all their mappings."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import settings
+from hypothesis.stateful import invariant, run_state_machine_as_test
+
+from ramsterd.core.arena import MemfdMapping
+from tests.helpers.made_pages import MIB, make_store
+from tests.helpers.requirements import require_compiled
+from tests.properties.store_machine import StoreMachine, settings_of_machines
+from tests.properties.store_model import StoreModel
+
+
+class BothModels:
+    """Two models that do the same; what they answer must be the same."""
+
+    def __init__(self, *models: StoreModel) -> None:
+        self.models = models
+
+    def __getattr__(self, name: str) -> Any:
+        first, second = (getattr(model, name) for model in self.models)
+        if not callable(first):
+            return first
+
+        def both(*arguments: Any, **named: Any) -> Any:
+            answer = first(*arguments, **named)
+            assert second(*arguments, **named) == answer, name
+            return answer
+
+        return both
+
+
+class BothMachine(StoreMachine):
+    """Does to two stores what `StoreMachine` does to one."""
+
+    mappings: list[dict[str, MemfdMapping]]
+
+    def make_model(self, pages_max: int) -> Any:
+        self.mappings = []
+        models = [self._make_one(pages_max) for _ in range(2)]
+        assert models[0].store.twin is not None
+        models[1].store.twin = None
+        return BothModels(*models)
+
+    def _make_one(self, pages_max: int) -> StoreModel:
+        made: dict[str, MemfdMapping] = {}
+
+        def map_memory(name: str, length: int) -> MemfdMapping:
+            made[name] = MemfdMapping(name, length)
+            return made[name]
+
+        self.mappings.append(made)
+        return StoreModel(make_store(2 * MIB, pages_max=pages_max, map_memory=map_memory))
+
+    @invariant()
+    def has_the_same_bytes(self) -> None:
+        if hasattr(self, "model"):
+            ours, others = self.mappings
+            for name, mapping in ours.items():
+                for start, stop in spans(mapping, others[name]):
+                    ours_here, others_here = mapping.view[start:stop], others[name].view[start:stop]
+                    assert bytes(ours_here) == bytes(others_here), name
+
+
+def spans(*mappings: MemfdMapping) -> Iterator[tuple[int, int]]:
+    for mapping in mappings:
+        yield from mapping.resident_spans()
+
+
+def test_both_kinds_of_loops_leave_the_same_bytes() -> None:
+    require_compiled()
+    found = settings_of_machines()
+    run_state_machine_as_test(
+        BothMachine, settings=settings(found, max_examples=found.max_examples // 2)
+    )

@@ -1,0 +1,100 @@
+"""The compiled loops over a store: what they do not serve, and that they were built of these sources."""
+
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from ramsterd import compiled
+from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.store import Store
+from ramsterd.core.twin import LAYOUT, Twin
+from tests.helpers.disk import OBJECT, flip_a_bit, put_run, read, remotify_all, row_of
+from tests.helpers.made_pages import joined, make_fill, make_page, make_run
+from tests.helpers.requirements import require_compiled
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def twin(store: Store) -> Twin:
+    require_compiled()
+    assert store.twin is not None
+    return store.twin
+
+
+def put(twin: Twin, store: Store, pool: PoolId, index: int, pages: list[bytes]) -> int:
+    page_object = store.pools[pool].make_object(OBJECT)
+    return twin.put(
+        store.pools[pool], page_object, index, memoryview(joined(pages)), takes_slots=True
+    )
+
+
+def test_an_object_or_a_leaf_that_is_not_there_is_for_python(
+    twin: Twin, store: Store, pool: PoolId
+) -> None:
+    assert put(twin, store, pool, 0, make_run(500, 3)) == 0
+    put_run(store, pool, 60, make_run(500, 1))
+    assert put(twin, store, pool, 61, make_run(500, 8)) == 3
+
+
+def test_a_page_for_which_no_slot_is_ready_is_for_python(
+    twin: Twin, store: Store, pool: PoolId
+) -> None:
+    """And all before it, as long as there are slots in the open block of its class."""
+    put_run(store, pool, 0, make_run(500, 1))
+    chunks = store.zbud.chunks_of_block[store.versions.block_of(row_of(store, pool, 0))]
+    stack = store.zbud.stacks(store.pools[pool].family)[chunks]
+    free = len(stack)
+    assert 0 < put(twin, store, pool, 1, make_run(500, 63)) == free
+    assert stack == []
+    assert put(twin, store, pool, 1, [make_page(3000)]) == 0
+    assert read(store, pool, 0, free + 2) == [*make_run(500, 1), *make_run(500, free), None]
+
+
+def test_what_has_holders_is_for_python(twin: Twin, store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(500, 1))
+    remotify_all(store)
+    put_run(store, pool, 1, make_run(500, 1))
+    for page in (make_page(500), make_fill(7), bytes(PAGE_BYTES)):
+        assert put(twin, store, pool, 0, [page]) == 0
+    assert put(twin, store, pool, 1, [make_page(490)]) == 1
+    store.check_invariants()
+
+
+def test_a_get_ends_at_a_damaged_page(twin: Twin, store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(1000, 3))
+    flip_a_bit(store, pool, 1)
+    pages: list[bytes | None] = []
+    page_object = store.pools[pool].make_object(OBJECT)
+    assert twin.get(page_object, 0, 3, pages, []) == 0
+    assert pages == make_run(1000, 1)
+
+
+def test_the_compiled_loops_have_the_numbers_of_python() -> None:
+    require_compiled()
+    assert compiled.loops is not None
+    assert compiled.loops.LAYOUT == LAYOUT
+
+
+def test_what_is_built_is_told_by_a_sum_of_the_sources() -> None:
+    """setup.py can't import the package that it builds, so it has the sum by itself."""
+    sources = sorted((ROOT / "ramsterd" / "compiled").glob("*.[ch]"))
+    assert compiled.sources_sum() == zlib.crc32(b"".join(each.read_bytes() for each in sources))
+    line = next(
+        line for line in (ROOT / "setup.py").read_text().splitlines() if line.startswith("SUM")
+    )
+    assert "zlib.crc32(b" in line
+
+
+@pytest.mark.parametrize(("value", "is_pure"), [("1", True), ("0", False), ("", False)])
+def test_a_variable_chooses_python(value: str, *, is_pure: bool) -> None:
+    require_compiled()
+    code = "from ramsterd import compiled; print(compiled.WHY_NOT, compiled.loops is None)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True,
+        env={compiled.PURE_VARIABLE: value}, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout.split() == ([f"RAMSTER_PURE={value}", "True"] if is_pure else ["False"])
