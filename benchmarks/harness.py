@@ -6,6 +6,7 @@ and what counts is the ratio of two medians beside its bar; the bars of the suit
 
 import argparse
 import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -156,7 +157,17 @@ def machine_lines() -> list[str]:
     return [
         f"machine: {machine()}",
         f"python {platform.python_version()}, {versions}; load {os.getloadavg()[0]:.1f}",
+        f"inner loops: {loops()}",
     ]
+
+
+def loops() -> str:
+    """Say which inner loops this code runs: compiled ones, or those of Python, and why."""
+    try:
+        compiled = importlib.import_module("ramsterd.compiled")
+    except ImportError:
+        return "Python (there are no others)"
+    return "compiled" if compiled.loops is not None else f"Python ({compiled.WHY_NOT})"
 
 
 def cpu_model() -> str:
