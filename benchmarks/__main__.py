@@ -55,11 +55,14 @@ def main() -> int:
     chosen = parser.parse_args()
     options = harness.options_of(chosen)
     load = os.getloadavg()[0]
-    harness.run_chosen(BENCHMARKS, chosen, options)
     path = chosen.out or (None if chosen.quick else history.HISTORY)
-    if options.outcome.rows and path is not None and not chosen.no_keep:
-        keep(options, load, path)
-    print_outcome(options.outcome)
+    try:
+        harness.run_chosen(BENCHMARKS, chosen, options)
+    finally:
+        # Rows that were finished before Ctrl-C count, too.
+        if options.outcome.rows and path is not None and not chosen.no_keep:
+            keep(options, load, path)
+        print_outcome(options.outcome)
     return 0 if options.outcome.is_good(is_quick=chosen.quick) else 1
 
 

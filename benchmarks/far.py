@@ -16,7 +16,7 @@ from functools import partial
 from benchmarks import bare_stream, delay_line, fio, harness, namespaces
 from benchmarks.processes import MIB, ROOT, cluster
 from benchmarks.suite.bars import STREAM
-from benchmarks.suite.serving import Server, measure, ours
+from benchmarks.suite.serving import Server, measure, ours, wait_remote
 from benchmarks.suite.works import OURS, Measure, Measured, Setting, Work
 
 EXPORT_BYTES = 256 * MIB
@@ -82,6 +82,7 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
         owner, holder = stack.enter_context(cluster(folder, nodes))
         mine = ours(owner=owner, holder=holder)
         fio.fill(mine.uri, size)
+        wait_remote(mine, size)
         contestants: dict[str, Measure] = {OURS: partial(read_warm, mine, size)}
         if setting.with_peers:
             contestants[STREAM] = stack.enter_context(bare_stream.between(names, folder))

@@ -1,11 +1,12 @@
 """What all benchmarks share: the machine, rounds, medians, and rows that judge themselves by their numbers.
 
 Two shared cores are noisy.  So who is compared takes turns within one run, every figure is a median over rounds,
-and what counts is the ratio of two medians beside its bar (DESIGN.md, section 10).
+and what counts is the ratio of two medians beside its bar; the bars of the suite are in benchmarks/suite/bars.py.
 """
 
 import argparse
 import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -97,13 +98,17 @@ class Samples:
         return f"{number(self.median)} ({number(min(self.values))}-{number(max(self.values))})"
 
 
-def interleaved(rounds: int, *measures: Callable[[], float]) -> list[Samples]:
-    """Take turns: each round measures everyone once, in an order that turns around."""
-    values: list[list[float]] = [[] for _ in measures]
+def turns(rounds: int, count: int) -> Iterator[int]:
+    """Yield whose turn it is: each once a round, in an order that turns around."""
     for round_ in range(rounds):
-        order = range(len(measures))
-        for each in order if round_ % 2 == 0 else reversed(order):
-            values[each].append(measures[each]())
+        yield from range(count) if round_ % 2 == 0 else reversed(range(count))
+
+
+def interleaved(rounds: int, *measures: Callable[[], float]) -> list[Samples]:
+    """Let each measure once a round."""
+    values: list[list[float]] = [[] for _ in measures]
+    for each in turns(rounds, len(measures)):
+        values[each].append(measures[each]())
     return [Samples(tuple(each)) for each in values]
 
 
@@ -152,7 +157,17 @@ def machine_lines() -> list[str]:
     return [
         f"machine: {machine()}",
         f"python {platform.python_version()}, {versions}; load {os.getloadavg()[0]:.1f}",
+        f"inner loops: {loops()}",
     ]
+
+
+def loops() -> str:
+    """Say which inner loops this code runs: compiled ones, or those of Python, and why."""
+    try:
+        compiled = importlib.import_module("ramsterd.compiled")
+    except ImportError:
+        return "Python (there are no others)"
+    return "compiled" if compiled.loops is not None else f"Python ({compiled.WHY_NOT})"
 
 
 def cpu_model() -> str:

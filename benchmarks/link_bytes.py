@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from benchmarks import bare_stream, fio, harness, namespaces, page_writer
 from benchmarks.processes import MIB, cluster
 from benchmarks.suite.bars import STREAM, WIRE
-from benchmarks.suite.serving import Server, fio_work, ours, write_work
+from benchmarks.suite.serving import Server, fio_work, ours, wait_remote, write_work
 from benchmarks.suite.works import OURS, PAGE_BYTES, Measure, Measured, Setting, Work
 
 EXPORT_BYTES = 256 * MIB
@@ -31,6 +31,7 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
     size = setting.size(EXPORT_BYTES)
     with linked(setting, size) as (mine, peers):
         fio.fill(mine.uri, size)
+        wait_remote(mine, size)
         yield [beside(fio_work(job, "MiB/s", size, {OURS: mine}), peers) for job in JOBS]
 
 
@@ -41,6 +42,7 @@ def tls_scene(setting: Setting) -> Iterator[Sequence[Work]]:
     size = setting.size(EXPORT_BYTES)
     with linked(setting, size, is_tls=True) as (mine, peers):
         fio.fill(mine.uri, size)
+        wait_remote(mine, size)
         yield [beside(fio_work(job, "MiB/s", size, {OURS: mine}), peers) for job in JOBS]
 
 
@@ -50,6 +52,7 @@ def real_scene(setting: Setting) -> Iterator[Sequence[Work]]:
     size = setting.size(EXPORT_BYTES)
     with linked(setting, size) as (mine, peers):
         page_writer.fill(mine.uri, size)
+        wait_remote(mine, size)
         read = JOBS[1]
         yield [
             beside(real_writes(size, mine), peers),

@@ -2,7 +2,7 @@
 
     python -m benchmarks --only nbd_remote
 
-Node 1 has the smallest budget there is, so all but a sliver of the pages is at node 2.  The same fio job goes straight
+Node 1 has the smallest budget there is, so all but a sliver of the pages is at node 2 (`wait_remote` sees to it).  The same fio job goes straight
 to nbdkit over TCP: one hop and nothing compressed, where we have two.  A fetch is compared with a bare round trip: 8
 bytes to a trio peer, 4 KiB back, on the raw sockets that net.tcp uses.  Throughput is measured wherever the scheduler
 puts the programs; latency with each server on a core of its own (see `processes.placed`).  The fetch includes its NBD
@@ -34,7 +34,15 @@ from benchmarks.processes import (
     wait_until,
 )
 from benchmarks.suite.bars import PLAIN, ROUND_TRIP, TCP
-from benchmarks.suite.serving import Server, fio_work, nbdkit_server, ours, real_works, with_peers
+from benchmarks.suite.serving import (
+    Server,
+    fio_work,
+    nbdkit_server,
+    ours,
+    real_works,
+    wait_remote,
+    with_peers,
+)
 from benchmarks.suite.works import OURS, Measured, ProcessorTime, Setting, Work
 from net.tcp import TcpTransport
 from net.transport import Stream
@@ -54,6 +62,7 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
     with servers_of(setting, size) as (folder, stack, servers):
         for server in servers.values():
             fio.fill(server.uri, size)
+            wait_remote(server, size)
         fetch = fio_work(ONE_BY_ONE[0], "us", size, {OURS: servers[OURS]}, is_placed=True)
         contestants = dict(fetch.contestants)
         if setting.with_peers:
@@ -70,7 +79,9 @@ def real_scene(setting: Setting) -> Iterator[Sequence[Work]]:
     """Have pages of real files in the same servers."""
     size = setting.size(EXPORT_BYTES)
     with servers_of(setting, size) as (_, _, servers):
-        yield real_works(servers, size)
+        works = real_works(servers, size)
+        wait_remote(servers[OURS], size)
+        yield works
 
 
 @contextmanager
@@ -81,6 +92,7 @@ def tls_scene(setting: Setting) -> Iterator[Sequence[Work]]:
     with servers_of(setting, size, is_tls=True) as (_, _, servers):
         for server in servers.values():
             fio.fill(server.uri, size)
+            wait_remote(server, size)
         yield [fio_work(job, "iops", size, servers) for job in AT_ONCE]
 
 

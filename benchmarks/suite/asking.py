@@ -45,10 +45,11 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A running worker and its works."""
+    """A running worker, its works, and the inner loops that its code runs."""
 
     process: subprocess.Popen[str]
     works: Sequence[Announced]
+    loops: str
 
     def measure(self, work: str, contestant: str, seconds: float) -> Measured:
         """Ask for one measurement.
@@ -84,11 +85,12 @@ def worker(scene: str, setting: Setting, side: Side = HERE) -> Iterator[Worker]:
         env={**os.environ, **side.environment, "PYTHONPATH": str(side.root)},
     )
     try:
-        works = next_message(process)["works"]
-        yield Worker(
-            process,
-            [Announced(**work | {"contestants": tuple(work["contestants"])}) for work in works],
-        )
+        said = next_message(process)
+        works = [
+            Announced(**work | {"contestants": tuple(work["contestants"])})
+            for work in said["works"]
+        ]
+        yield Worker(process, works, said["loops"])
     except BaseException:
         process.terminate()
         raise

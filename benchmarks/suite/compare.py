@@ -51,6 +51,7 @@ class Comparison:
                 except Failed as failed:
                     print(f"  FAILED: {name}: {failed}", flush=True)
                     return 1
+            print_loops({name: each.loops for name, each in workers.items()})
             works = [each for each in workers[NOW].works if self.text.lower() in each.name.lower()]
             return sum(self.run_work(workers, work) for work in works)
 
@@ -89,12 +90,19 @@ def main() -> int:
     try:
         with harness.temp_dir() as folder:
             return compare(chosen, folder)
-    except revisions.NoSuchRevision as error:
+    except revisions.UnusableRevision as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
+
+
+def print_loops(loops: dict[str, str]) -> None:
+    """Say which inner loops the sides run, if they differ: that may be all that a table shows."""
+    if len(set(loops.values())) > 1:
+        told = "; ".join(f"{side}: {each}" for side, each in loops.items())
+        print(f"  inner loops: {told}", flush=True)
 
 
 def variable(text: str) -> tuple[str, str]:

@@ -44,6 +44,7 @@ def record_of(
         "machine": harness.machine(),
         "load": round(load, 1),
         "python": platform.python_version(),
+        "loops": harness.loops(),
         "rounds": rounds,
         "is_quick": is_quick,
         "rows": list(rows),

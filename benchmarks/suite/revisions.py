@@ -8,7 +8,7 @@ import importlib.util
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,15 @@ from benchmarks.suite.asking import HERE, Side
 MEASURING = ("benchmarks", "tests")
 
 
-class NoSuchRevision(Exception):
-    """There is no such commit."""
+class UnusableRevision(Exception):
+    """There is no such commit, or it can't be built here."""
 
 
 def commit_of(revision: str) -> str:
     """Return the commit that a revision names."""
     done = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if done.returncode:
-        raise NoSuchRevision(f"no commit {revision!r}")
+        raise UnusableRevision(f"no commit {revision!r}")
     return done.stdout.strip()
 
 
@@ -39,7 +39,7 @@ def checked_out(commit: str, folder: Path) -> Iterator[Side]:
     try:
         done = git("worktree", "add", "--quiet", "--detach", str(tree), commit)
         if done.returncode:
-            raise NoSuchRevision(done.stderr.strip())
+            raise UnusableRevision(done.stderr.strip())
         yield Side(python_for(tree, folder / "venv"), linked(tree, folder / "code"))
     finally:
         git("worktree", "remove", "--force", str(tree))
@@ -61,8 +61,7 @@ def python_for(tree: Path, venv: Path) -> Path:
     if not needs_building(tree) and not needs_other_packages(tree):
         return HERE.python
     if not needs_other_packages(tree) and importlib.util.find_spec("setuptools"):
-        build = [str(HERE.python), "setup.py", "--quiet", "build_ext", "--inplace"]
-        subprocess.run(build, cwd=tree, check=True, stdout=sys.stderr)
+        do([str(HERE.python), "setup.py", "--quiet", "build_ext", "--inplace"], tree)
         return HERE.python
     print(f"installing what {tree} needs", file=sys.stderr)
     for command in (
@@ -72,8 +71,15 @@ def python_for(tree: Path, venv: Path) -> Path:
             "-c", "constraints.txt", "-e", ".[test]",
         ],
     ):  # fmt: skip
-        subprocess.run(command, cwd=tree, check=True, stdout=sys.stderr)
+        do(command, tree)
     return venv / "bin/python"
+
+
+def do(command: Sequence[str], tree: Path) -> None:
+    """Run a command in a tree; what it says counts only if it fails."""
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnusableRevision(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
 
 
 def needs_building(tree: Path) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness import Samples, number
+from benchmarks.harness import Samples, number, turns
 from benchmarks.suite.bars import RowBar
 from benchmarks.suite.works import OURS, Measured
 
@@ -130,9 +130,8 @@ def rounded(value: float) -> float:
 def take_turns(
     rounds: int, contestants: Sequence[str], measure: Callable[[str], Measured]
 ) -> dict[str, list[Measured]]:
-    """Let each measure once a round, in an order that turns around."""
+    """Let each measure once a round."""
     found: dict[str, list[Measured]] = {each: [] for each in contestants}
-    for round_ in range(rounds):
-        for each in contestants if round_ % 2 == 0 else tuple(reversed(contestants)):
-            found[each].append(measure(each))
+    for place in turns(rounds, len(contestants)):
+        found[contestants[place]].append(measure(contestants[place]))
     return found

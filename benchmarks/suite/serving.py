@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks import fio, page_writer
-from benchmarks.processes import MIB, Daemon, Peer, placed
+from benchmarks.processes import MIB, Daemon, Peer, placed, wait_until
 from benchmarks.suite.works import OURS, PAGE_BYTES, Measured, ProcessorTime, Work
 
 # By unit, and one that is a ratio of two of its own percentiles.
@@ -18,18 +18,40 @@ QUANTITIES: dict[str, Callable[[fio.Result], float]] = {
 }
 
 
+# What the smallest budget holds, 2 MiB, of pages that compress to half of theirs at best.
+PAGES_HERE_MAX = 2048
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An export, and the processes that serve it."""
+    """An export, and the processes that serve it; `owner` is the daemon, if it is one of ours."""
 
     uri: str
     pids: Mapping[str, int]
+    owner: Daemon | None = None
 
 
 def ours(**daemons: Daemon) -> Server:
     """Return the export of the first daemon."""
     first, *_ = daemons.values()
-    return Server(first.uri, {name: daemon.pid for name, daemon in daemons.items()})
+    return Server(first.uri, {name: daemon.pid for name, daemon in daemons.items()}, first)
+
+
+def wait_remote(server: Server, size_bytes: int) -> None:
+    """Wait until all pages of a server of ours that have no room there are at its peers.
+
+    Raises:
+        TimeoutError: They do not leave: what is measured would not be what a row says.
+    """
+    daemon = server.owner
+    if daemon is None:
+        return
+
+    def are_remote() -> bool:
+        held = sum(holder["pages"] for holder in daemon.status()["engine"]["remote"])
+        return bool(held >= size_bytes // PAGE_BYTES - PAGES_HERE_MAX)
+
+    wait_until(are_remote, "pages are at the peer", pause_seconds=0.2)
 
 
 def nbdkit_server(peer: Peer) -> Server:

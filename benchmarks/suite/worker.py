@@ -4,7 +4,8 @@
 
 Standard output and standard input carry lines of JSON.  When all servers are ready it says
 
-    {"works": [{"name": "4k randread depth 32", "unit": "iops", "seconds": 1.0, "contestants": ["ramster", …]}, …]}
+    {"loops": "compiled",
+     "works": [{"name": "4k randread depth 32", "unit": "iops", "seconds": 1.0, "contestants": ["ramster", …]}, …]}
 
 and for each line {"work": …, "contestant": …, "seconds": …} that it reads it measures once and says
 
@@ -71,7 +72,7 @@ def serve(works: Sequence[Work], asked: Iterable[str], answers: TextIO) -> None:
     """Say what there is, and measure until nobody asks any more."""
     by_name = {work.name: work for work in works}
     assert len(by_name) == len(works), "two works have one name"
-    say(answers, {"works": [announced(work) for work in works]})
+    say(answers, {"loops": harness.loops(), "works": [announced(work) for work in works]})
     for line in asked:
         ask = json.loads(line)
         say(answers, answer(by_name[ask["work"]], ask["contestant"], ask["seconds"]))

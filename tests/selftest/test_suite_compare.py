@@ -13,7 +13,7 @@ import pytest
 from benchmarks.processes import ROOT
 from benchmarks.suite import revisions
 from benchmarks.suite.asking import HERE
-from benchmarks.suite.compare import variable
+from benchmarks.suite.compare import print_loops, variable
 from benchmarks.suite.differences import ROUNDS_MIN, Difference, lines
 from benchmarks.suite.works import Measured
 from tests.docs.pages import PACKAGES
@@ -105,6 +105,9 @@ def test_what_is_compiled_is_built_in_the_tree(
     (tmp_path / "setup.py").write_text("import sys; open('built', 'w').write(sys.argv[2])")
     assert revisions.python_for(tmp_path, tmp_path / "venv") == HERE.python
     assert (tmp_path / "built").read_text() == "build_ext"
+    (tmp_path / "setup.py").write_text("import sys; sys.exit('no compiler')")
+    with pytest.raises(revisions.UnusableRevision, match="no compiler"):
+        revisions.python_for(tmp_path, tmp_path / "venv")
 
 
 def test_variables_are_names_with_values() -> None:
@@ -113,6 +116,13 @@ def test_variables_are_names_with_values() -> None:
     for text in ("NAME", "=1"):
         with pytest.raises(argparse.ArgumentTypeError):
             variable(text)
+
+
+def test_inner_loops_are_told_where_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    print_loops({"base": "compiled", "now": "compiled"})
+    assert not capsys.readouterr().out
+    print_loops({"base": "Python (not built)", "now": "compiled"})
+    assert capsys.readouterr().out == "  inner loops: base: Python (not built); now: compiled\n"
 
 
 def commit_all(root: Path, text: str) -> None:
@@ -140,7 +150,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_name_that_is_no_commit_is_refused() -> None:
     assert len(revisions.commit_of("HEAD~1")) == 40
     for name in ("no-such-revision", "--help", "HEAD:ramsterd"):
-        with pytest.raises(revisions.NoSuchRevision):
+        with pytest.raises(revisions.UnusableRevision):
             revisions.commit_of(name)
 
 
