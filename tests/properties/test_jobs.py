@@ -1,6 +1,7 @@
 """Any work at any time: the table is bounded, names are unique, and each job ends once."""
 
 from collections import Counter
+from typing import TypeAlias
 
 from hypothesis import given, strategies as st
 
@@ -14,34 +15,39 @@ endings = st.one_of(
 )
 
 
-def work(kind: JobKind) -> st.SearchStrategy[Work]:
-    return st.builds(
-        Work,
-        kind=st.just(kind),
-        key=st.sampled_from(["a", "b"]),
-        node=st.just("n1"),
-        what=st.just("node n1"),
-        is_active=st.booleans(),
-        left=st.one_of(st.none(), counts),
-        done_total=st.one_of(st.none(), counts),
-        trailing=st.one_of(st.none(), counts),
-        lost_total=counts,
-        waits_for=st.sampled_from(["", "room"]),
-        number=st.integers(0, 3),
-        age_seconds=st.floats(0, 100),
-        is_resumed=st.booleans(),
-        seconds_to_deadline=st.one_of(st.none(), st.floats(-10, 10)),
-        ending=endings,
-    )
-
-
-works = st.lists(
-    st.sampled_from(JobKind).flatmap(work), max_size=6, unique_by=lambda each: (each.kind, each.key)
+# One strategy for all: one for each kind, made again at each draw, would cost most of what the test does.
+work = st.builds(
+    Work,
+    kind=st.sampled_from(JobKind),
+    key=st.sampled_from(["a", "b"]),
+    node=st.just("n1"),
+    what=st.just("node n1"),
+    is_active=st.booleans(),
+    left=st.one_of(st.none(), counts),
+    done_total=st.one_of(st.none(), counts),
+    trailing=st.one_of(st.none(), counts),
+    lost_total=counts,
+    waits_for=st.sampled_from(["", "room"]),
+    number=st.integers(0, 3),
+    age_seconds=st.floats(0, 100),
+    is_resumed=st.booleans(),
+    seconds_to_deadline=st.one_of(st.none(), st.floats(-10, 10)),
+    ending=endings,
 )
+works = st.lists(work, max_size=6, unique_by=lambda each: (each.kind, each.key))
 
 
+Looks: TypeAlias = list[tuple[float, list[Work]]]
+
+
+# One test of both: to draw what they look at costs most of it.
 @given(st.lists(st.tuples(st.floats(0, 20), works), max_size=30))
-def test_a_job_begins_once_and_ends_once(looks: list[tuple[float, list[Work]]]) -> None:
+def test_a_job_begins_once_and_ends_once_and_is_one_while_its_work_is_known(looks: Looks) -> None:
+    check_that_each_begins_and_ends_once(looks)
+    check_that_work_that_does_not_recur_is_one_job(looks)
+
+
+def check_that_each_begins_and_ends_once(looks: Looks) -> None:
     table = JobTable(ended_jobs_max=ENDED_JOBS_MAX)
     ended: Counter[str] = Counter()
     now = 0.0
@@ -68,10 +74,7 @@ def test_a_job_begins_once_and_ends_once(looks: list[tuple[float, list[Work]]]) 
     assert total >= sum(ended.values())
 
 
-@given(st.lists(st.tuples(st.floats(0, 20), works), max_size=30))
-def test_work_that_does_not_recur_is_one_job_while_it_is_known(
-    looks: list[tuple[float, list[Work]]],
-) -> None:
+def check_that_work_that_does_not_recur_is_one_job(looks: Looks) -> None:
     table = JobTable()
     names: dict[tuple[JobKind, str], str] = {}
     now = 0.0
