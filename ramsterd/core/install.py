@@ -46,7 +46,7 @@ def come_home(
     """
     versions = room.versions
     zbud, unpack, view = versions.zbud, ROW.unpack_from, versions.rows.view
-    set_location, work = versions.rows.set_location, versions.work
+    set_location = versions.rows.set_location
     pages: list[bytes | None] = []
     start, installed, is_short = 0, 0, room.is_short()
     for row, serial, code, family in zip(rows, serials, packed, families, strict=True):
@@ -82,5 +82,5 @@ def come_home(
         if family is Family.OWN_EPHEMERAL:
             for each in versions.rows.holders(row):
                 versions.give_up_copy(row, each)
-    work["install"] += 2 * installed
+    versions.work["install"] += 2 * installed
     return pages, installed

@@ -272,7 +272,6 @@ class Peers:
 
     def on_frames(self, link: Link, frames: list[Frame]) -> None:
         """Handle what one receive brought, in one pass."""
-        self.own_incarnation.on_frames(link.node)
         now = trio.current_time()
         # What is for the link alone may be the answer that the detector asked for.
         is_due = not frames or now - self._heard_at.get(link.node, 0) > HEARD_SECONDS
@@ -281,6 +280,7 @@ class Peers:
             self.heartbeat.heard(link.node, link.incarnation)
         if not frames:
             return
+        self.own_incarnation.on_frames(link.node)
         unread = iter(frames)
         try:
             for frame in unread:
