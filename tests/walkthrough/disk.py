@@ -12,7 +12,8 @@ from typing import Final
 
 import pytest
 
-from packages.deb import architecture
+from packages.deb import LIBRARIES_OF_EXTENSION, architecture
+from ramsterd import compiled
 
 UNITS: Final = Path("/usr/lib/systemd/system")
 # What a machine needs to boot, and what our unit names.  Whatever else is installed here does not start there.
@@ -48,7 +49,10 @@ EMPTY: Final = (
 MISSING: Final = ("etc/ramster", "var/lib/ramster")
 # All that dpkg knows of: what our package depends on.  So no trigger of another package is run, and nobody cares whether this
 # machine is just installing something.
-INSTALLED: Final = ("python3", "libc6", "libgcc-s1", "procps", "systemd")
+INSTALLED: Final = (
+    *("python3", "libc6", "libgcc-s1", "procps", "systemd"),
+    *(LIBRARIES_OF_EXTENSION if compiled.loops is not None else ()),
+)
 STANZA: Final = """\
 Package: {name}
 Status: install ok installed

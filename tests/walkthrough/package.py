@@ -71,7 +71,7 @@ def install(folder: Path) -> None:
     """Copy ramster of this tree and the libraries of this interpreter into an environment."""
     (libraries,) = folder.glob("lib/python*/site-packages")
     for name in PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__")
+        ignored = shutil.ignore_patterns("__pycache__", "*.[ch]")
         shutil.copytree(ROOT / name, libraries / name, ignore=ignored)
     write(libraries / "ramsterd/host" / BUILD_FILE, f"{release().date}\n")
     ours = Path(sysconfig.get_paths()["purelib"])
