@@ -5,11 +5,14 @@ module's own.  Here is the rest.
 """
 
 import ast
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+Nodes: TypeAlias = Iterable[ast.AST]
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ramsterd", "benchmarks")
 CORE = Path("ramsterd/core")
@@ -66,9 +69,9 @@ def assigned(node: ast.AST) -> Iterator[ast.expr]:
         yield from target.elts if isinstance(target, ast.Tuple | ast.List) else (target,)
 
 
-def layout_known(tree: ast.AST) -> Iterator[ast.AST]:
+def layout_known(nodes: Nodes) -> Iterator[ast.AST]:
     """Yield what only a module of core may do."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.ImportFrom(module=str(module), names=names) if module.startswith(
                 "ramsterd.core"
@@ -91,18 +94,18 @@ def layout_known(tree: ast.AST) -> Iterator[ast.AST]:
                 pass
 
 
-def counts_kept(tree: ast.AST) -> Iterator[ast.AST]:
+def counts_kept(nodes: Nodes) -> Iterator[ast.AST]:
     """Yield what only the store's `account` may do."""
-    for node in ast.walk(tree):
+    for node in nodes:
         for target in assigned(node):
             is_entry = isinstance(target, ast.Subscript) and isinstance(target.value, ast.Attribute)
             if is_entry and last_name(target) in COUNTS:
                 yield node
 
 
-def holder_pages_kept(tree: ast.AST) -> Iterator[ast.AST]:
+def holder_pages_kept(nodes: Nodes) -> Iterator[ast.AST]:
     """Yield what only a `Holder` may do."""
-    for node in ast.walk(tree):
+    for node in nodes:
         for target in assigned(node):
             if isinstance(target, ast.Attribute) and target.attr in {"pages", "_pages"}:
                 owner = last_name(target.value)
@@ -110,9 +113,9 @@ def holder_pages_kept(tree: ast.AST) -> Iterator[ast.AST]:
                     yield node
 
 
-def holders_kept(tree: ast.AST) -> Iterator[ast.AST]:
+def holders_kept(nodes: Nodes) -> Iterator[ast.AST]:
     """Yield what only core may do with the holders of a row, and with what is known of all of them."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Call(func=ast.Attribute(attr=attr)) if attr in HALVES_OF_VERBS:
                 yield node
@@ -135,44 +138,47 @@ def holders_kept(tree: ast.AST) -> Iterator[ast.AST]:
                     pass
 
 
-def modules(*besides: Path) -> Iterator[tuple[Path, ast.AST]]:
+# Each with the modules that it does not hold for.
+RULES: dict[Callable[[Nodes], Nodes], tuple[Path, ...]] = {
+    layout_known: (CORE, *OF_THE_DEAD),
+    counts_kept: OF_THE_DEAD,
+    holder_pages_kept: (HOLDERS,),
+    holders_kept: (CORE,),
+}
+
+
+@functools.cache
+def found() -> dict[Callable[[Nodes], Nodes], list[str]]:
+    """Return what breaks each rule.  All modules are parsed and walked once: that is nearly all that these tests cost."""
+    lines: dict[Callable[[Nodes], Nodes], list[str]] = {rule: [] for rule in RULES}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             name = path.relative_to(ROOT)
-            if not any(name.is_relative_to(room) for room in besides):
-                yield name, ast.parse(path.read_text())
-
-
-def lines(name: Path, nodes: Iterator[ast.AST]) -> list[str]:
-    return [f"{name}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)}" for node in nodes]
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            for rule, besides in RULES.items():
+                if not any(name.is_relative_to(room) for room in besides):
+                    lines[rule] += [
+                        f"{name}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
+                        for node in rule(nodes)
+                    ]
+    return lines
 
 
 def test_no_module_outside_core_computes_an_offset_into_a_table() -> None:
-    found = [
-        line
-        for name, tree in modules(CORE, *OF_THE_DEAD)
-        for line in lines(name, layout_known(tree))
-    ]
-    assert found == []
+    assert found()[layout_known] == []
 
 
 def test_one_function_counts_zpages() -> None:
-    found = [
-        line for name, tree in modules(*OF_THE_DEAD) for line in lines(name, counts_kept(tree))
-    ]
-    assert [line.partition(":")[0] for line in found] == ["ramsterd/core/versions.py"] * 2, found
+    lines = found()[counts_kept]
+    assert [line.partition(":")[0] for line in lines] == ["ramsterd/core/versions.py"] * 2, lines
 
 
 def test_only_holders_count_their_pages() -> None:
-    found = [
-        line for name, tree in modules(HOLDERS) for line in lines(name, holder_pages_kept(tree))
-    ]
-    assert found == []
+    assert found()[holder_pages_kept] == []
 
 
 def test_nobody_outside_core_gives_up_a_copy_by_hand_or_changes_what_is_known_of_holders() -> None:
-    found = [line for name, tree in modules(CORE) for line in lines(name, holders_kept(tree))]
-    assert found == []
+    assert found()[holders_kept] == []
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,7 @@ def test_nobody_outside_core_gives_up_a_copy_by_hand_or_changes_what_is_known_of
     ],
 )
 def test_an_offset_is_found(sample: str) -> None:
-    assert list(layout_known(ast.parse(sample)))
+    assert list(layout_known(ast.walk(ast.parse(sample))))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +211,7 @@ def test_an_offset_is_found(sample: str) -> None:
     ],
 )
 def test_a_question_is_no_offset(sample: str) -> None:
-    assert not list(layout_known(ast.parse(sample)))
+    assert not list(layout_known(ast.walk(ast.parse(sample))))
 
 
 @pytest.mark.parametrize(
@@ -217,14 +223,14 @@ def test_a_question_is_no_offset(sample: str) -> None:
     ],
 )
 def test_a_count_by_hand_is_found(sample: str) -> None:
-    assert list(counts_kept(ast.parse(sample)))
+    assert list(counts_kept(ast.walk(ast.parse(sample))))
 
 
 @pytest.mark.parametrize(
     "sample", ["holder.pages += 1", "put.holder._pages = 3", "self._holders[each].pages -= 2"]
 )
 def test_a_holder_counted_by_hand_is_found(sample: str) -> None:
-    assert list(holder_pages_kept(ast.parse(sample)))
+    assert list(holder_pages_kept(ast.walk(ast.parse(sample))))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +246,7 @@ def test_a_holder_counted_by_hand_is_found(sample: str) -> None:
     ],
 )
 def test_a_copy_given_up_by_hand_is_found(sample: str) -> None:
-    assert list(holders_kept(ast.parse(sample)))
+    assert list(holders_kept(ast.walk(ast.parse(sample))))
 
 
 @pytest.mark.parametrize(
@@ -253,4 +259,4 @@ def test_a_copy_given_up_by_hand_is_found(sample: str) -> None:
     ],
 )
 def test_a_verb_or_a_question_is_no_copy_by_hand(sample: str) -> None:
-    assert not list(holders_kept(ast.parse(sample)))
+    assert not list(holders_kept(ast.walk(ast.parse(sample))))
