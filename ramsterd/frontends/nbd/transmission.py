@@ -5,9 +5,10 @@ list; the shell then settles the pager and sends the list.  A request that has t
 leaves a callback with the pager, which appends its reply later (see `debts.py`): replies leave out
 of order.
 
-Everyday requests (aligned, in range, no rare flag) are told by comparing one word and stay inside
-`_serve`, which makes no object for them but the callback that the pager wants; everything else goes
-to `rare.py`.
+What a pass begins with is served by few calls, as far as it can be (`together.py`).  Other everyday
+requests (aligned, in range, no rare flag) are told by comparing one word and stay inside `_serve`,
+which makes no object for them but the callback that the pager wants; everything else goes to
+`rare.py`.
 
 A pass is bounded, so that one client does not hold up the others: after PASS_PAGES_MAX pages it
 ends, and a request longer than that is under way over several passes, during which its connection
@@ -35,14 +36,12 @@ from ramsterd.frontends.nbd.protocol import (
     REQUEST_BYTES,
     SLICE_PAGES,
     Command,
-    request_word,
 )
 from ramsterd.frontends.nbd.rare import INCOMPLETE, RareRequests
 from ramsterd.frontends.nbd.session import Session
+from ramsterd.frontends.nbd.together import READ_WORD, WRITE_WORD, Together
 from ramsterd.frontends.pager import DiskClient, PutOutcome
 
-_READ_WORD: Final = request_word(Command.READ)
-_WRITE_WORD: Final = request_word(Command.WRITE)
 # Plain numbers: an enum as an index costs a call.
 _READ: Final = int(Command.READ)
 _WRITE: Final = int(Command.WRITE)
@@ -50,12 +49,6 @@ _unpack_request: Final = REQUEST.unpack_from
 _PAGE_MASK: Final = PAGE_BYTES - 1
 _PAGE_SHIFT: Final = PAGE_BYTES.bit_length() - 1
 _SLICE_BYTES: Final = SLICE_PAGES * PAGE_BYTES
-
-# Requests that one call of the pager is worth while for.
-_TOGETHER_MIN: Final = 2
-_TOGETHER_BYTES_MIN: Final = _TOGETHER_MIN * REQUEST_BYTES
-# A WRITE of a page.
-_WRITE_BYTES: Final = REQUEST_BYTES + PAGE_BYTES
 
 assert 1 << _PAGE_SHIFT == PAGE_BYTES
 assert REQUEST.size == REQUEST_BYTES
@@ -72,13 +65,11 @@ class Transmission:
         "_debts",
         "_everyday",
         "_in_flight",
-        "_is_structured",
         "_latency",
         "_mark",
         "_pager",
         "_rare",
         "_requests_counted",
-        "_serves_passes",
         "_together",
         "_write_word",
         "has_unserved",
@@ -102,8 +93,6 @@ class Transmission:
         structured = StructuredAnswers(self.replies) if session.is_structured else None
         answers = structured or SimpleAnswers(self.replies)
         self._pager = pager
-        self._serves_passes = pager.serves_passes
-        self._is_structured = session.is_structured
         self._debts = Debts(answers, counters, on_late_reply)
         self._in_flight = self._debts.in_flight
         self._rare = RareRequests(session, pager, counters, self._debts, answers, structured)
@@ -112,7 +101,7 @@ class Transmission:
         # What `_serve` needs of others, looked up once.
         export = session.export
         # To a read-only export no WRITE is an everyday request.
-        self._write_word = -1 if export.is_read_only else _WRITE_WORD
+        self._write_word = -1 if export.is_read_only else WRITE_WORD
         self._mark = export.mark
         self._everyday = (
             export.pool,
@@ -124,13 +113,8 @@ class Transmission:
             self._debts.on_put,
             answers.pages,
         )
-        self._together = (
-            export.pool,
-            export.object_id,
-            export.size,
-            pager.get_each,
-            pager.put_each,
-            answers.each_page,
+        self._together = Together(
+            session, pager, counters, self.received, self.replies, self._debts, self._rare, answers
         )
 
     @property
@@ -250,12 +234,7 @@ class Transmission:
                 write_word = self._write_word if self._mark.is_set else -1
                 if not self.has_unserved:
                     rare.wanted_bytes = REQUEST_BYTES
-                    if self._serves_passes:
-                        self._serve_everyday(write_word)
-                    else:
-                        self._read_together()
-                        self._write_together(write_word)
-                    self.has_unserved = self._is_pass_over
+                    self.has_unserved = self._together.serve(write_word)
                 if not self.has_unserved and self.received.start != self.received.end:
                     self._serve(write_word)
         finally:
@@ -273,7 +252,7 @@ class Transmission:
             while (body := start + REQUEST_BYTES) <= end:
                 word, cookie, offset, length = _unpack_request(view, start)
                 is_plain = not (offset | length) & _PAGE_MASK and 0 < length <= size - offset
-                if word == _READ_WORD and is_plain and length <= _SLICE_BYTES:
+                if word == READ_WORD and is_plain and length <= _SLICE_BYTES:
                     reads += 1
                     start = body
                     index, count = offset >> _PAGE_SHIFT, length >> _PAGE_SHIFT
@@ -327,104 +306,6 @@ class Transmission:
             latency.reads, latency.writes = latency.reads + reads, latency.writes + writes
             rare.pages_of_pass += pages_read
             received.start = start
-
-    @property
-    def _is_pass_over(self) -> bool:
-        return self._rare.pages_of_pass >= PASS_PAGES_MAX or self._in_flight.is_full
-
-    def _serve_everyday(self, write_word: int) -> None:
-        """Serve the requests that a pass begins with by compiled loops, and READs of pages at peers in between together."""
-        received = self.received
-        while received.start != received.end and not self._is_pass_over:
-            self._serve_compiled(write_word)
-            start = received.start
-            if not self._is_pass_over:
-                self._read_together()
-            if received.start == start:
-                return
-
-    def _serve_compiled(self, write_word: int) -> None:
-        """Serve requests by compiled loops, up to the first that is not everyday."""
-        received, replies = self.received, self.replies
-        pool, object_id, size, *_ = self._together
-        served = self._pager.serve_pass(
-            pool, object_id, size, received.view[received.start : received.end],
-            is_structured=self._is_structured,
-            is_writable=write_word == _WRITE_WORD,
-            pages_max=PASS_PAGES_MAX - self._rare.pages_of_pass,
-        )  # fmt: skip
-        for piece in served.replies:
-            replies.pieces.append(piece)
-            replies.queued_bytes += len(piece)
-        self._requests_counted[_READ] += served.reads
-        self._requests_counted[_WRITE] += served.writes
-        self._latency.reads += served.reads
-        self._latency.writes += served.writes
-        self._rare.pages_of_pass += served.pages_read
-        received.start += served.length
-
-    def _read_together(self) -> None:
-        """Serve the READs of one page each that a pass begins with, and owe those whose pages are not here.
-
-        A client that asks for much at a time pays once for what a call costs.
-        """
-        received = self.received
-        start, end = received.start, received.end
-        if end - start < _TOGETHER_BYTES_MIN:
-            return
-        pool, object_id, size, get_each, _, answer_each = self._together
-        pages_max = PASS_PAGES_MAX - self._rare.pages_of_pass
-        whole_bytes = min((end - start) // REQUEST_BYTES, pages_max) * REQUEST_BYTES
-        view = received.view[start : start + whole_bytes]
-        cookies, offsets = [], []
-        for word, cookie, offset, length in REQUEST.iter_unpack(view):
-            if word != _READ_WORD or length != PAGE_BYTES or offset & _PAGE_MASK or offset >= size:
-                break
-            cookies.append(cookie)
-            offsets.append(offset)
-        room = self._in_flight.room(PAGE_BYTES)
-        if min(room, len(offsets)) < _TOGETHER_MIN:
-            return
-        pages, follow, lost = get_each(
-            pool,
-            object_id,
-            [offset >> _PAGE_SHIFT for offset in offsets[:room]],
-            partial(self._debts.on_each, self._latency.began_at, cookies, offsets),
-        )
-        count = len(pages)
-        if follow or lost:
-            self._debts.answer_or_owe_each(cookies, offsets, pages, follow, lost)
-        else:
-            answer_each(cookies, offsets, pages)
-        self._requests_counted[_READ] += count
-        self._latency.reads += count - len(follow)
-        self._rare.pages_of_pass += count
-        received.start += count * REQUEST_BYTES
-
-    def _write_together(self, write_word: int) -> None:
-        """Serve the WRITEs of one page each that come next, likewise, up to the first for which there is no room."""
-        received = self.received
-        start, end, view = received.start, received.end, received.view
-        if end - start < _TOGETHER_MIN * _WRITE_BYTES:
-            return
-        pool, object_id, size, _, put_each, _ = self._together
-        indexes, pages, replies = [], [], []
-        while (stop := start + _WRITE_BYTES) <= end:
-            word, cookie, offset, length = _unpack_request(view, start)
-            if word != write_word or length != PAGE_BYTES or offset & _PAGE_MASK or offset >= size:
-                break
-            indexes.append(offset >> _PAGE_SHIFT)
-            pages.append(view[start + REQUEST_BYTES : stop])
-            replies.append(SUCCESS + cookie)
-            start = stop
-        if len(indexes) < _TOGETHER_MIN:
-            return
-        count = put_each(pool, object_id, indexes, pages)
-        self.replies.pieces.extend(replies[:count])
-        self.replies.queued_bytes += count * REPLY_BYTES
-        self._requests_counted[_WRITE] += count
-        self._latency.writes += count
-        received.start += count * _WRITE_BYTES
 
     def _must_stop(self, pages_read: int) -> bool:
         """Whether a pass is over, asked after each request that is not answered at once."""
