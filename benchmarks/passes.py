@@ -299,7 +299,7 @@ def zeros(pair: Pair, pool: PoolId, _: int) -> Iterator[str]:
     def zero(engine: Engine) -> None:
         nonlocal position
         left = TIB_PAGES - position
-        position += engine.store.put_zeros(pool, OBJECT, position, left, steps_max=16)
+        position += extents.put_zeros(engine.store, pool, OBJECT, position, left, steps_max=16)
 
     while position < TIB_PAGES:
         pair.pass_of(owner, zero)

@@ -63,25 +63,21 @@ class PeerLink:
         self.attach_count = self.features = 0
         self.theirs: Hello | None = None
         self._stream, self._connection = stream, connection
-        self._handler = handler
-        self._limits = limits
+        self._handler, self._limits = handler, limits
         # Links that are open, by node: this one enters when it opens and leaves when it ends.
         self._links = links
         self._on_outdated = on_outdated
         self._decoder = FrameDecoder({})
         self._send_queue_bytes_max = send_queue_bytes_max
         self._queue = SendQueue()
-        self._unsent_came = trio.Event()
-        self._deadline_came_nearer = trio.Event()
+        self._unsent_came, self._deadline_came_nearer = trio.Event(), trio.Event()
         self._waits_until = float("inf")
-        self._scope = trio.CancelScope()
-        self._contest = Contest()
+        self._scope, self._contest = trio.CancelScope(), Contest()
         self._settled = trio.Event()  # open, or over before that
         self._ended = trio.Event()
         # Set by `close`, by a lost stream, and by `end`: nothing is queued or handled from then on.
         self._reason: str | None = None
-        self._leaves_in_order = False
-        self._is_end_untold = True
+        self._leaves_in_order, self._is_end_untold = False, True
         # Requests that came after the end of the connection and before `on_link_lost`.
         self._stillborn: list[tuple[int, Failure]] = []
         self._bytes_sent_total = self._bytes_received_total = 0

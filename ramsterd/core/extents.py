@@ -1,4 +1,4 @@
-"""Long runs of pages, leaf by leaf: what stands in them, and dropping them a bounded piece at a time.
+"""Long runs of pages, leaf by leaf: what stands in them, and zeros or nothing put in their place, a bounded piece at a time.
 
 A run of a disk may have a billion pages, most of them holes or zeros.  These cost nothing here,
 where whole leaves of them are, and what else is there is bounded by the caller.  Functions over a
@@ -11,14 +11,17 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from ramsterd.core.page import INDEX_MAX, PoolId
-from ramsterd.core.pools import check_run
+from ramsterd.core.pools import Pool, check_run
 from ramsterd.core.replace import PIECE_UNITS, replace_piece, replace_run
+from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
-from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
+from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
+from ramsterd.core.table_words import FILLED
 
 # Pages of a pool dropped in one step, after which others may have their turn.
 _DROPPED_PAGES: Final = 64
+NO_BOUND: Final = 1 << 62
 
 
 class PageStatus(enum.IntEnum):
@@ -87,6 +90,62 @@ def count_pages(
         run if leaf == ZERO else run - store.table.entries_of(leaf, start, run).tolist().count(HOLE)
         for start, run, leaf in store.table.pieces(page_object, index, count)
     )
+
+
+def put_zeros(
+    store: Store,
+    pool_id: PoolId,
+    object_id: bytes,
+    index: int,
+    count: int,
+    *,
+    steps_max: int = NO_BOUND,
+) -> int:
+    """Make a run read as zeros.
+
+    Return how many pages, counted from the start, that was done for.
+
+    It is less than `count` if there was no room to note more, or after `steps_max` leaves, or
+    larger parts of a disk that were taken in one step.
+    """
+    check_run(index, count)
+    pool = store.pools[pool_id]
+    page_object = pool.make_object(object_id)
+    done, steps = 0, 0
+    while done < count and steps < steps_max:
+        at, left = index + done, count - done
+        steps += 1
+        filled = store.table.fill(page_object, at, left, ZERO) if pool.is_disk else 0
+        filled = filled or _put_zeros_in_leaf(store, pool, page_object, at, left)
+        if not filled:
+            break
+        done += filled
+    store.versions.forget_if_empty(pool, page_object)
+    store.counters.put += done
+    store.counters.put_zero += done
+    store.counters.put_zeroed += done
+    store.work["zero"] += PIECE_UNITS * steps
+    return done
+
+
+def _put_zeros_in_leaf(
+    store: Store, pool: Pool, page_object: PageObject, index: int, count: int
+) -> int:
+    address, run = store.room.make_entries(pool, page_object, index, count)
+    if not address:
+        return 0
+    leaf = address >> LEAF_SHIFT
+    before = store.table.entries[address : address + run].tolist()
+    for place, row in enumerate(before, address):
+        if row >= FIRST_ROW:
+            store.table.entries[place] = ZERO
+            store.versions.drop_row(row)
+    store.table.entries[address : address + run] = FILLED[ZERO][:run]
+    store.table.count_pages(leaf, before.count(HOLE))
+    store.work["zero"] += run
+    if pool.is_disk:
+        store.table.fold(leaf)
+    return run
 
 
 def flush_slice(

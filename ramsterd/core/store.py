@@ -22,7 +22,6 @@ core.resize, core.row_sweep and core.scrub say it in their names.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from config.limits import COPIES_MAX
 from config.model import PoolCodec
@@ -37,7 +36,7 @@ from ramsterd.core.hot import get_pages, put_extent
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import Pool, Unsaved, check_run
-from ramsterd.core.replace import PIECE_UNITS, replace_run
+from ramsterd.core.replace import replace_run
 from ramsterd.core.reserve import Reserve
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW
@@ -46,14 +45,10 @@ from ramsterd.core.table import (
     LEAF_SHIFT,
     LOST,
     PIN,
-    ZERO,
     PageObject,
 )
-from ramsterd.core.table_words import FILLED
 from ramsterd.core.twin import Twin
 from ramsterd.core.versions import StoreLimits, Versions
-
-NO_BOUND: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,60 +293,6 @@ class Store:
         self.counters.get_lost += len(lost)
         self.counters.get_remote += len(elsewhere)
         return RunOfPages(pages, elsewhere, len(lost)), lost
-
-    def put_zeros(
-        self,
-        pool_id: PoolId,
-        object_id: bytes,
-        index: int,
-        count: int,
-        *,
-        steps_max: int = NO_BOUND,
-    ) -> int:
-        """Make a run read as zeros.
-
-        Return how many pages, counted from the start, that was done for.
-
-        It is less than `count` if there was no room to note more, or after `steps_max` leaves, or
-        larger parts of a disk that were taken in one step.
-        """
-        check_run(index, count)
-        pool = self.pools[pool_id]
-        page_object = pool.make_object(object_id)
-        done, steps = 0, 0
-        while done < count and steps < steps_max:
-            at, left = index + done, count - done
-            steps += 1
-            filled = self.table.fill(page_object, at, left, ZERO) if pool.is_disk else 0
-            filled = filled or self._put_zeros_in_leaf(pool, page_object, at, left)
-            if not filled:
-                break
-            done += filled
-        self.versions.forget_if_empty(pool, page_object)
-        self.counters.put += done
-        self.counters.put_zero += done
-        self.counters.put_zeroed += done
-        self.work["zero"] += PIECE_UNITS * steps
-        return done
-
-    def _put_zeros_in_leaf(
-        self, pool: Pool, page_object: PageObject, index: int, count: int
-    ) -> int:
-        address, run = self.room.make_entries(pool, page_object, index, count)
-        if not address:
-            return 0
-        leaf = address >> LEAF_SHIFT
-        before = self.table.entries[address : address + run].tolist()
-        for place, row in enumerate(before, address):
-            if row >= FIRST_ROW:
-                self.table.entries[place] = ZERO
-                self.versions.drop_row(row)
-        self.table.entries[address : address + run] = FILLED[ZERO][:run]
-        self.table.count_pages(leaf, before.count(HOLE))
-        self.work["zero"] += run
-        if pool.is_disk:
-            self.table.fold(leaf)
-        return run
 
     def refuse(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> bool:
         """A put of this run was refused for good.

@@ -135,9 +135,8 @@ class Zbud:
     def offset(self, location: int) -> int:
         """Return where a slot starts in the arena."""
         block = location >> SLOT_SHIFT
-        return (block << BLOCK_SHIFT) + (location & SLOT_MASK) * self.chunks_of_block[
-            block
-        ] * CHUNK_BYTES
+        slot_bytes = self.chunks_of_block[block] * CHUNK_BYTES
+        return (block << BLOCK_SHIFT) + (location & SLOT_MASK) * slot_bytes
 
     def fill(self, location: int, row: int, zpage: bytes | memoryview) -> None:
         """Copy a zpage into a slot, and note its row.  The put path does this itself."""
@@ -242,9 +241,7 @@ class Zbud:
     def adopt(
         self, chunks: Sequence[int], family: Sequence[int], free_slots: Sequence[int]
     ) -> None:
-        """Know the blocks that were left, by their classes, families and free slots.
-
-        Their words tell their age.
+        """Know the blocks that were left, by their classes, families and free slots; their words tell their age.
 
         Those without zpages are free.  There may be more of them than the budget allows.
         """

@@ -46,6 +46,7 @@ from ramsterd.pagepath.greeting import hello_of
 from ramsterd.pagepath.heartbeat import new_heartbeat
 from ramsterd.pagepath.journal import log_reconciled, log_resized, log_trust
 from ramsterd.pagepath.own_status import ASKS_LINKS
+from ramsterd.pagepath.sending import queue_frame
 from ramsterd.remote.bench_requests import BENCH_IN_FLIGHT_MAX
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.holders.reconcile import Reconciled
@@ -234,25 +235,7 @@ class Peers:
                 self._engine.on_request_failed(send.request_id)
             return
         touched[send.node] = link
-        body = (send.body,) if send.body else ()
-        if send.seconds_max:
-            link.request(
-                send.type,
-                request_id=send.request_id,
-                deadline=now + send.seconds_max,
-                count=send.count,
-                table=send.table,
-                body=body,
-            )
-        else:
-            link.post(
-                send.type,
-                count=send.count,
-                table=send.table,
-                body=body,
-                request_id=send.request_id,
-                is_reply=send.is_reply,
-            )
+        queue_frame(link, send, now)
 
     # What links tell (net.link.LinkHandler).
 

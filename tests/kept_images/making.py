@@ -11,6 +11,7 @@ from typing import Any, Final
 from config.model import PoolCodec
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd import __version__
+from ramsterd.core import extents
 from ramsterd.core.codec import checksum_of, encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import put_zpages
@@ -85,7 +86,7 @@ class Making:
 
     def put_zeros(self, pool: PoolId, index: int, count: int) -> None:
         """Zeros of a disk, which need no page each."""
-        assert self.store.put_zeros(pool, b"", index, count) == count
+        assert extents.put_zeros(self.store, pool, b"", index, count) == count
         for number in (index, index + count // 2, index + count - 1):
             self._note(pool, b"", number, "here", bytes(PAGE_BYTES))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from ramsterd.core import extents
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page, encode_page, is_packed_valid
 from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
@@ -84,7 +85,7 @@ class StoreModel:
         return stored
 
     def put_zeros(self, handle: Handle, count: int) -> None:
-        done = self.store.put_zeros(*handle, count)
+        done = extents.put_zeros(self.store, *handle, count)
         for each in _run(handle, done):
             self._drop(each)
             self.pages[each] = bytes(PAGE_BYTES)

@@ -391,11 +391,9 @@ class Exchange(Generic[EndT]):
 
 
 def why_broken(error: OSError) -> str:
-    """Return why a connection broke, in words.
-
-    Both errors come of one cause: the kernel of a client that is gone takes no reply, or resets the
-    connection because there are replies that nobody has read.
-    """
+    """Return why a connection broke, in words."""
+    # Of one cause: the kernel of a client that is gone takes no reply, or resets the connection
+    # because there are replies that nobody has read.
     if isinstance(error, BrokenPipeError | ConnectionResetError):
         return "the client was gone before it had all replies"
     return error.strerror or str(error)

@@ -80,7 +80,9 @@ class Waiting:
 
     def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
         """Make the start of a run read as zeros; return how many pages, 0 if that is refused."""
-        stored = self._store.put_zeros(pool, object_id, index, count, steps_max=ZERO_STEPS_MAX)
+        stored = extents.put_zeros(
+            self._store, pool, object_id, index, count, steps_max=ZERO_STEPS_MAX
+        )
         self._book.on_effect(pool, object_id, index, stored)
         if not stored:
             self.refuse(pool, object_id, index, min(count, LEAF_PAGES))

@@ -4,6 +4,7 @@ from typing import Final
 
 import pytest
 
+from ramsterd.core import extents
 from ramsterd.core.adoption import FoundObject, FoundTable, adopt_table
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, program_pool
@@ -32,10 +33,10 @@ def store(memory: KeptMemory) -> Store:
 def make_disk(store: Store) -> PoolId:
     """A disk with pages, zeros that have no entries, and both in one tree."""
     disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
-    store.put_zeros(disk, b"", 0, 1 << 20)
+    extents.put_zeros(store, disk, b"", 0, 1 << 20)
     store.put(disk, b"", 70, joined([*make_run(500, 3), make_fill(9)]))
     store.put(disk, b"", INDEX_MAX, joined([make_page(700)]))
-    store.put_zeros(disk, b"zeros", 0, 1 << 12)
+    extents.put_zeros(store, disk, b"zeros", 0, 1 << 12)
     drop_run(store, disk, b"", 100, 1)
     return disk
 
@@ -101,7 +102,7 @@ def test_a_leaf_without_pages_goes_and_so_does_its_object(memory: KeptMemory, st
     """As if the process had ended behind the last entry of a leaf, or before its first."""
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
     for name, index in ((b"a", 0), (b"a", 1 << 20), (b"b", 5)):
-        store.put_zeros(pool, name, index, 1)
+        extents.put_zeros(store, pool, name, index, 1)
     for name, index in ((b"a", 1 << 20), (b"b", 5)):
         page_object = store.pools[pool].find_object(name)
         assert page_object is not None
@@ -128,7 +129,7 @@ def test_nothing_is_left_of_a_pool_that_ended(memory: KeptMemory, store: Store) 
 
 def test_zeros_of_directories_count_for_their_pool(memory: KeptMemory, store: Store) -> None:
     disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
-    store.put_zeros(disk, b"", 0, 1 << 18)
+    extents.put_zeros(store, disk, b"", 0, 1 << 18)
     page_object = store.pools[disk].find_object(b"")
     assert page_object is not None
     assert page_object.root == ZERO

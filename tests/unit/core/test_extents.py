@@ -97,7 +97,7 @@ def test_any_runs_are_what_page_by_page_finds(store: Store, pool: PoolId, seed: 
             case 1:
                 drop_run(store, pool, OBJECT, index, count)
             case _:
-                store.put_zeros(pool, OBJECT, index, count)
+                extents.put_zeros(store, pool, OBJECT, index, count)
         start, length = rng.randrange(1100), rng.randrange(1, 900)
         assert runs_of(store, pool, start, length) == page_by_page(store, pool, start, length)
 
@@ -144,7 +144,7 @@ def test_lost_pages_are_dropped_too(store: Store, pool: PoolId) -> None:
 def test_pages_of_a_run_are_counted_wherever_they_are(store: Store, pool: PoolId) -> None:
     assert extents.count_pages(store, pool, OBJECT, 0, HUGE) is None
     put(store, pool, 60, *[make_page(100, seed=each) for each in range(10)])
-    store.put_zeros(pool, OBJECT, 1000, 3)
+    extents.put_zeros(store, pool, OBJECT, 1000, 3)
     store.refuse(pool, OBJECT, 60, 1)
     assert extents.count_pages(store, pool, OBJECT, 0, HUGE) == 13
     assert extents.count_pages(store, pool, OBJECT, 62, 4) == 4
@@ -187,7 +187,7 @@ def test_a_pool_is_dropped_in_steps_and_ends_with_the_first(store: Store, pool: 
 def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> None:
     disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     bytes_before, touched = store.versions.tables.used_bytes, store.work.total()
-    assert store.put_zeros(disk, OBJECT, 1, TIB_PAGES - 2) == TIB_PAGES - 2
+    assert extents.put_zeros(store, disk, OBJECT, 1, TIB_PAGES - 2) == TIB_PAGES - 2
     assert store.versions.tables.used_bytes - bytes_before < 16 << 10
     assert store.work.total() - touched < 5000
     assert store.pages_of(disk) == TIB_PAGES - 2
@@ -221,7 +221,7 @@ def test_zeros_of_a_disk_are_made_in_bounded_steps(store: Store) -> None:
     put(store, disk, 0, *[make_page(100, seed=each) for each in range(300)])
     done: list[int] = []
     while sum(done) < 300:
-        done.append(store.put_zeros(disk, OBJECT, sum(done), 300 - sum(done), steps_max=2))
+        done.append(extents.put_zeros(store, disk, OBJECT, sum(done), 300 - sum(done), steps_max=2))
     assert done == [128, 128, 44]
     assert runs_of(store, disk, 0, 301) == [(PageStatus.ZERO, 300), (PageStatus.HOLE, 1)]
     assert store.rows.used == 0
@@ -249,7 +249,7 @@ def test_zeros_that_a_client_writes_need_no_entries_on_a_disk(store: Store, pool
 def test_a_flush_of_a_part_of_a_leaf_of_zeros_that_finds_no_room_leaves_zeros() -> None:
     store = make_store(tables_bytes_max=TABLES_OF_ONE_FRAME_EACH)
     disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
-    assert store.put_zeros(disk, OBJECT, 0, 1 << 20) == 1 << 20
+    assert extents.put_zeros(store, disk, OBJECT, 0, 1 << 20) == 1 << 20
     index = 0
     while store.put(disk, OBJECT, index, joined([make_page(100)])):
         index += 4096

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from ramsterd.core import extents
 from ramsterd.core.codec import encode_page
 from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
@@ -139,7 +140,7 @@ def test_a_put(before: Callable[[Node], FoundPage], page: bytes) -> None:
 @pytest.mark.parametrize(
     ("operation", "after"),
     [
-        (lambda node: node.store.put_zeros(node.pool, OBJECT, 0, 30), ZERO_PAGE),
+        (lambda node: extents.put_zeros(node.store, node.pool, OBJECT, 0, 30), ZERO_PAGE),
         (lambda node: drop_run(node.store, node.pool, OBJECT, 0, 30), HOLE),
     ],
     ids=["zeros", "flush"],

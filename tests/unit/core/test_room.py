@@ -1,5 +1,6 @@
 import pytest
 
+from ramsterd.core import extents
 from ramsterd.core.block_memory import WARM_BYTES_MAX
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
@@ -106,7 +107,7 @@ def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
     evicted = store.versions.counters.evicted
     assert evicted > 500
     index = 0
-    while store.put_zeros(pool, OBJECT, index, 1):
+    while extents.put_zeros(store, pool, OBJECT, index, 1):
         index += 64
     assert store.versions.counters.evicted == 1000, "none of them is left"
     assert index > 64 * 150
@@ -149,7 +150,7 @@ def test_room_that_is_made_is_told(store: Store, pool: PoolId, cache: PoolId) ->
         return told[-1] > told[-2]
 
     put_run(store, pool, 0, make_run(700, 40))
-    store.put_zeros(pool, OBJECT, 1000, 64)
+    extents.put_zeros(store, pool, OBJECT, 1000, 64)
     assert not is_told()
     drop_run(store, pool, OBJECT, 0, 1)
     assert is_told()  # a slot

@@ -1,5 +1,6 @@
 import pytest
 
+from ramsterd.core import extents
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.pools import NoSuchPool
@@ -41,7 +42,7 @@ def test_a_destroyed_pool_leaves_nothing(store: Store, pool: PoolId) -> None:
 
 def test_zeros_take_no_row_and_replace_what_was_there(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 10, make_run(700, 3))
-    assert store.put_zeros(pool, OBJECT, 0, 200) == 200
+    assert extents.put_zeros(store, pool, OBJECT, 0, 200) == 200
     store.check_invariants()
     assert read(store, pool, 0, 200) == [ZERO_PAGE] * 200
     assert store.statistics().rows == 0
@@ -72,7 +73,7 @@ def test_a_lost_page_is_whole_again_when_it_is_put_or_flushed(store: Store, pool
     put_run(store, pool, 0, make_run(700, 3))
     store.refuse(pool, OBJECT, 0, 3)
     put_run(store, pool, 0, [make_page(100)])
-    store.put_zeros(pool, OBJECT, 1, 1)
+    extents.put_zeros(store, pool, OBJECT, 1, 1)
     assert drop_run(store, pool, OBJECT, 2, 1) == 1
     found = store.get(pool, OBJECT, 0, 3)
     assert (found.pages, found.lost_count) == ([make_page(100), ZERO_PAGE, None], 0)

@@ -1,5 +1,6 @@
 """What becomes of one version: its row, its slot, and its holders."""
 
+from ramsterd.core import extents
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
@@ -133,7 +134,7 @@ def test_what_replaces_or_drops_a_remote_page_owes_its_holders_a_flush(node: Sen
     node.remotify(A, B)
     node.put(0, [make_page(10)])
     drop_run(node.store, node.pool, OBJECT, 1, 1)
-    node.store.put_zeros(node.pool, OBJECT, 2, 1)
+    extents.put_zeros(node.store, node.pool, OBJECT, 2, 1)
     assert node.store.versions.take_owed() == {A: [1, 2, 3], B: [1, 2, 3]}
     assert node.store.versions.take_owed() == {}
 

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
+from ramsterd.core import extents
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, program_pool
 from ramsterd.core.store import RunOfPages
@@ -387,7 +388,7 @@ async def test_room_is_served_a_bounded_piece_at_a_time(autojump_clock: MockCloc
         user = User(node)
         for index in range(0, 128, 16):
             user.put(20_000 + index, *(noise(index + each) for each in range(16)))
-        node.engine.store.put_zeros(node.pool, OBJECT, 0, full)  # makes room, and tells
+        extents.put_zeros(node.engine.store, node.pool, OBJECT, 0, full)  # makes room, and tells
         node.pager.settle()
         await eventually(lambda: len(user.done) == 8, seconds_max=0.1)
         assert user.get(20_000, 2) == [noise(0), noise(1)]

@@ -3,7 +3,7 @@
 import pytest
 
 from nodemanager.ids import NodeId
-from ramsterd.core import pools
+from ramsterd.core import extents, pools
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
@@ -161,8 +161,8 @@ def test_nothing_is_accepted_when_the_tables_are_filled() -> None:
     assert foreign.room_bytes() > 0
     index = 0
     while store.versions.tables.used_bytes <= 20_000:
-        assert store.put_zeros(disk, b"", index, 1) == 1
+        assert extents.put_zeros(store, disk, b"", index, 1) == 1
         index += 64
     assert foreign.room_bytes() == 0
     assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.NOT_ACCEPTING]
-    assert store.put_zeros(disk, b"", index, 1) == 1, "ours are welcome"
+    assert extents.put_zeros(store, disk, b"", index, 1) == 1, "ours are welcome"
