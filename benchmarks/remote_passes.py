@@ -12,7 +12,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -43,6 +43,8 @@ from ramsterd.pagepath.peers import Peers
 OBJECT = b""
 OWNER, HOLDER = NodeId(1), NodeId(2)
 BUDGET_BYTES_MIN = 2 << 20
+# A machine that is busy otherwise must not refuse a write.
+WAIT_SECONDS_MAX = 60.0
 # Of all pages raw: real ones pack to about half of that, so a budget of a quarter of the packed ones.
 SWAP_BUDGET_FRACTION = 8
 
@@ -118,7 +120,9 @@ class BenchNode:
             node=f"n{number}",
             cluster=Path("cluster.toml"),
             memory=memory,
-            remote=replace(RemoteConfig(copies=1), foreign_bytes_per_second=0),
+            remote=RemoteConfig(
+                copies=1, foreign_bytes_per_second=0, put_wait_seconds_max=WAIT_SECONDS_MAX
+            ),
         )
         rng = random.Random(number)
         self.number = number
@@ -131,7 +135,7 @@ class BenchNode:
             rng=rng,
         )
         self.peers = Peers(self.engine, cluster, transport=TcpTransport(), rng=rng)
-        self.pager = Pager(self.engine, self.peers, put_wait_seconds_max=5)
+        self.pager = Pager(self.engine, self.peers, put_wait_seconds_max=WAIT_SECONDS_MAX)
 
     async def serve(self, meter: Meter) -> None:
         """Run until cancelled."""

@@ -14,7 +14,7 @@ be done, breaks the protocol.
 from array import array
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from net.errors import RemoteProtocolError
@@ -103,18 +103,26 @@ class ForeignFlushes:
         while self._waiting:
             number, firsts, lasts = self._waiting[0]
             for first, last in zip(firsts, lasts, strict=True):
-                for pool in self._pools:
-                    start = first
-                    while start <= last:
-                        start += self._drop(pool, number, start, last)
-                        if (units := work["flush"] - before) >= _STEP_UNITS:
-                            yield units
-                            before = work["flush"]
-                            if not self._waiting:
-                                return
+                for _ in self._drop_range(number, first, last):
+                    if (units := work["flush"] - before) >= _STEP_UNITS:
+                        yield units
+                        before = work["flush"]
+                        if not self._waiting:
+                            return
             self._waiting.popleft()
             self._ranges_waiting -= len(firsts)
         self._forget()
+
+    def _drop_range(self, number: int, first: int, last: int) -> Iterator[None]:
+        """Drop what flush `number` means of a range, some pages at a time; at least once nothing is done, which counts too."""
+        pools, work = self._store.pools, self._store.work
+        work["flush"] += 1
+        yield
+        for pool in self._pools:
+            start = first
+            while start <= last and pools[pool].objects:  # mostly one of the two has none
+                start += self._drop(pool, number, start, last)
+                yield
 
     def _drop(self, pool: PoolId, number: int, start: int, last: int) -> int:
         """Drop the first pages of a range that flush `number` means; return how far that is."""

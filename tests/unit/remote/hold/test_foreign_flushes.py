@@ -88,6 +88,18 @@ def test_one_frame_that_names_all_serials_takes_many_short_slices() -> None:
     holder.store.check_invariants()
 
 
+def test_ranges_of_what_is_not_here_take_slices_too() -> None:
+    """An owner may name a million serials of which its holder has none."""
+    holder = Holder()
+    ranges = [(2 * each, 2 * each) for each in range(1, 2 * SLICE_UNITS)]
+    holder.flushes.add(ranges)
+    slices = 0
+    while holder.slices.next_deadline() is not None:
+        holder.do_slice()
+        slices += 1
+    assert slices >= 2
+
+
 def test_what_is_put_again_while_a_flush_waits_is_not_hit_by_it() -> None:
     holder = Holder()
     holder.put(list(range(1, 2001)))
