@@ -159,6 +159,8 @@ class HeartbeatService:
     def begin_incarnation(self, incarnation: Incarnation) -> None:
         """Speak as this one from now on."""
         self._detector.begin_incarnation(incarnation)
+        if self._waiting is not None:
+            self._waiting.deadline = self._alarm()
 
     def on_key_changed(self, key: bytes) -> bool:
         """Use a new key of the MAC.

@@ -64,6 +64,7 @@ class Swim:
         knobs = knobs or Knobs()
         self._local = local
         self._timers, self._rng, self._knobs = timers, rng, knobs
+        self._tick_seconds = timers.probe_seconds / GOSSIP_TICKS_PER_PROBE
         self._awareness = Awareness(knobs.awareness_max)
         self.roster = Roster(
             nodes,
@@ -110,10 +111,12 @@ class Swim:
         # The prober, the helper or the target may be gone: what is under way ends unjudged.
         self._prober.drop()
         self._relays.clear()
+        self._hasten_tick()
 
     def begin_incarnation(self, incarnation: Incarnation) -> None:
         """Be this from now on."""
         self.roster.begin_incarnation(incarnation)
+        self._hasten_tick()
 
     def on_heard(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[Effect]:
         """Note that something came over a member's link.
@@ -124,6 +127,7 @@ class Swim:
         if self._members.get(node) is None:
             return []
         self.roster.on_linked(node, incarnation, now)
+        self._hasten_tick()
         return self._outbox.take()
 
     def on_datagram(self, message: Message, *, now: float) -> list[Effect]:
@@ -150,6 +154,7 @@ class Swim:
                     self._relays.on_request(message, now)
             case DatagramKind.GOSSIP:
                 pass
+        self._hasten_tick()
         return self._outbox.take()
 
     def on_deadline(self, *, now: float) -> list[Effect]:
@@ -158,8 +163,8 @@ class Swim:
         due = self.next_deadline()
         if due is None or now < due:
             return []
-        # By the tick, which is always due soon: other deadlines may move into the past, as that of
-        # a suspicion does when it is confirmed late.
+        # By the tick, which is due within a probe interval at the latest: other deadlines may move
+        # into the past, as that of a suspicion does when it is confirmed late.
         late_seconds = now - self._tick_at
         if self._knobs.has_grace and late_seconds > self._timers.probe_seconds:
             self._on_stall(now, late_seconds)
@@ -173,6 +178,7 @@ class Swim:
         self.roster.end_suspicions(now)
         if self._greetings.is_over(now):
             self.roster.give_up_unheard()
+        self._hasten_tick()
         return self._outbox.take()
 
     def next_deadline(self) -> float | None:
@@ -240,9 +246,26 @@ class Swim:
         if self._knobs.has_buddies:
             self._outbox.send(DatagramKind.PING, target, NO_PROBE)
 
+    @property
+    def _has_news(self) -> bool:
+        """Whether there is anything that leaves at a tick."""
+        return bool(len(self.roster.gossip) or len(self._greetings))
+
+    def _hasten_tick(self) -> None:
+        """There may be news, and the tick was as late as it is without."""
+        if self._has_news:
+            self._tick_at = min(self._tick_at, self._now + self._tick_seconds)
+
     def _tick(self, now: float) -> None:
-        self._tick_at = now + self._timers.probe_seconds / GOSSIP_TICKS_PER_PROBE
         self._greetings.on_tick()
+        self._tell_some()
+        # Without news it comes with the next probe: a node at rest wakes up less often.
+        at_rest = min(self._probe_at, now + self._timers.probe_seconds)
+        self._tick_at = max(at_rest, now + self._tick_seconds)
+
+    def _tell_some(self) -> None:
+        if not len(self.roster.gossip):
+            return
         live = self._members.live()
         for node in self._rng.sample(live, min(self._knobs.gossip_nodes, len(live))):
             if not len(self.roster.gossip):

@@ -39,10 +39,11 @@ def test_no_healthy_node_is_even_suspected(with_lifeguard: Row) -> None:
     assert (with_lifeguard.healthy.suspects, with_lifeguard.healthy.downs) == (0, 0)
 
 
-def test_without_lifeguard_there_are_no_fewer_wrong_downs(
+def test_without_lifeguard_there_are_about_as_many_wrong_downs(
     with_lifeguard: Row, without: Row
 ) -> None:
-    assert without.starved.downs >= with_lifeguard.starved.downs
+    """654 with it and 631 without it over 120 seeds; over six seeds chance moves each by a third."""
+    assert without.starved.downs >= with_lifeguard.starved.downs / 2
     assert without.starved.downs == without.starved.refuted
 
 

@@ -165,18 +165,16 @@ class Placing:
 
     def room(self, now: float) -> dict[NodeId, int]:
         """Return the peers with room for any block, and how much."""
-        return {
-            each.node: each.free_bytes
-            for each in self.answering()
-            if each.has_room(BLOCK_STRIDE_BYTES, now=now)
-        }
+        return _room(self.answering(), now)
 
     def look(self, now: float, *, since: float = math.inf) -> None:
         """Note how many peers have room: a shortage begins when it does, and not when a page must leave.
 
         At every tick; and when peers were given up, that have said nothing `since` then.
         """
-        self._degrade.look(len(self.room(now)), _present(self._heard()), now, since=since)
+        heard = self._heard()
+        able = len(_room(self._with_credit(heard), now))
+        self._degrade.look(able, _present(heard), now, since=since)
         self._store.copies.on_attainable(self._degrade.attainable(now))
 
     # What waits.
@@ -208,6 +206,13 @@ class Placing:
             copies=0 if most is None else most.copies,
             fewest_copies=0 if most is None else most.fewest_copies,
         )
+
+
+def _room(peers: list[Candidate], now: float) -> dict[NodeId, int]:
+    """Return those of these peers with room for any block, and how much."""
+    return {
+        each.node: each.free_bytes for each in peers if each.has_room(BLOCK_STRIDE_BYTES, now=now)
+    }
 
 
 def _present(peers: list[Candidate]) -> int:

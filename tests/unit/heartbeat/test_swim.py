@@ -6,11 +6,13 @@ import pytest
 
 from config.model import TimersConfig
 from heartbeat.datagram import DatagramKind as Kind, Message
-from heartbeat.knobs import RELAYS_MAX, SELF_DOUBT_SUSPECTS_MIN
+from heartbeat.knobs import GOSSIP_TICKS_PER_PROBE, RELAYS_MAX, SELF_DOUBT_SUSPECTS_MIN
 from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from tests.helpers.heartbeat_messages import DOWN, SUSPECT, UP, message, row
+
+TICK = TimersConfig().probe_seconds / GOSSIP_TICKS_PER_PROBE
 
 
 def new_swim(nodes: int, now: float = 0) -> Swim:
@@ -270,3 +272,37 @@ def test_a_node_that_was_alone_has_not_slept_when_a_member_comes() -> None:
     swim.on_members_changed([NodeId(1)], now=3600)
     assert (1, DOWN) in verdicts(run_until(swim, 3610))
     assert swim.statistics().stalls_total == 0
+
+
+def at_rest() -> Swim:
+    """Return a machine that has told all its news, 30 s old."""
+    swim = with_all_up(4)
+    keep_alive_until(swim, 30, [1, 2, 3])
+    assert swim.statistics().gossip_rows == 0
+    return swim
+
+
+def test_without_news_it_wakes_up_for_its_probes_only() -> None:
+    """At the ping, which is the end of the one before, and to ask others about it."""
+    swim, wakes, now = at_rest(), 0, 30.0
+    while (due := swim.next_deadline()) is not None and due <= 40:
+        wakes, now = wakes + 1, max(now, due)
+        swim.on_heard(NodeId(1), Incarnation(1), now=now)
+        swim.on_deadline(now=now)
+    assert wakes <= 2 * 10 + 1
+
+
+def test_news_that_comes_at_rest_is_told_within_a_tick() -> None:
+    swim = at_rest()
+    # A denial of an accusation that did not get here.
+    swim.on_datagram(message(1, 0, Kind.GOSSIP, row(2, UP, refutation=1)), now=30.01)
+    effects = run_until(swim, 30.01 + TICK)
+    assert sent(effects, Kind.GOSSIP)
+
+
+def test_a_sleep_at_rest_is_noticed() -> None:
+    swim = at_rest()
+    due = swim.next_deadline()
+    assert due is not None
+    swim.on_deadline(now=due + 2 * TimersConfig().probe_seconds + 0.1)
+    assert swim.statistics().stalls_total == 1
