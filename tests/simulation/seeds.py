@@ -48,8 +48,9 @@ def run_seed(seed: int, *, steps: int = STEPS) -> Outcome:
     storm = storms[0]
     for number in list(storm.programs):
         storm.on_gone(number)
-    last = storm.cluster.trace[-1].split()[0]
-    return Outcome(seed, str(storm.mix), float(last), storm.seen, storm.cluster.trace, failure)
+    trace = storm.cluster.trace
+    last = trace[-1].split()[0]
+    return Outcome(seed, str(storm.mix), float(last), storm.seen, trace, failure)
 
 
 @contextmanager

@@ -148,10 +148,15 @@ class End:
         deadline = None if self.is_over else self.link._connection.next_deadline()
         return math.inf if deadline is None else deadline
 
+    @property
+    def may_be_broken(self) -> bool:
+        """Whether it is over, or may soon be: nearly never, so that most steps ask no more."""
+        return self.is_over or self.incoming.is_closed or self.link._reason is not None
+
     def is_broken(self) -> bool:
         """Return whether the link was closed, or its wire was: then its own task would end it at its next step."""
-        if self.is_over or (self.link._reason is None and not self.incoming.is_closed):
-            return False  # as nearly always
+        if self.is_over:
+            return False
         # A FIN or RST is held up like all else.
         is_eof = self.incoming.is_closed and not (self.incoming.chunks or self.incoming.is_held)
         return self.link._reason is not None or is_eof

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A page as it lies in an arena: how it is packed, and its bytes.
 Zpage: TypeAlias = tuple[int, bytes]
+# The rows of a pool: `checkers.rows_of`.
+Rows: TypeAlias = dict[tuple[bytes, int], int]
 KNOWN_MAX: Final = 20_000
 
 
@@ -92,11 +94,11 @@ class World:
 
     def only_at(self, client: "Client", holder: int) -> set[int]:
         """Return the indexes whose last copy that counts is at a holder."""
-        copies = self.copies()
+        copies, rows = self.copies(), rows_of(client.node.engine.store, client.node.pool)
         return {
             index
             for index, identity in versions(client)
-            if self._counting(client, index, copies.get(identity, set())) == {holder}
+            if self._counting(client, rows, index, copies.get(identity, set())) == {holder}
         }
 
     @contextmanager
@@ -108,24 +110,23 @@ class World:
         for client in clients:
             if self.cluster.nodes.get(client.node.number) is not client.node:
                 continue  # it died with its node
+            rows = rows_of(client.node.engine.store, client.node.pool)
             for index, identity in versions(client):
                 had, has = before.get(identity, set()), after.get(identity, set())
                 self.destroyed[identity] += len(had - has)
                 if had - has and not self._counting(
-                    client, index, has - self._clean(client, index)
+                    client, rows, index, has - self._clean(client, rows, index)
                 ):
                     client.expect_loss({index})
 
-    def _clean(self, client: "Client", index: int) -> set[int]:
+    def _clean(self, client: "Client", rows: Rows, index: int) -> set[int]:
         """Return the owner if its copy may be dropped: it does so until it hears that the holders are dead."""
-        owner = client.node
-        row = rows_of(owner.engine.store, owner.pool).get((OBJECT, index), 0)
+        owner, row = client.node, rows.get((OBJECT, index), 0)
         return {owner.number} if row and owner.engine.store.rows.holders(row) else set()
 
-    def _counting(self, client: "Client", index: int, at: set[int]) -> set[int]:
+    def _counting(self, client: "Client", rows: Rows, index: int, at: set[int]) -> set[int]:
         """Return those copies that the owner can still ask for: it may have given up the others on purpose."""
-        owner = client.node
-        row = rows_of(owner.engine.store, owner.pool).get((OBJECT, index), 0) if at else 0
+        owner, row = client.node, rows.get((OBJECT, index), 0) if at else 0
         return at & {owner.number, *named_by(owner, row)}
 
     def check(self, clients: "list[Client]") -> int:
