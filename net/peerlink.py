@@ -262,6 +262,9 @@ class PeerLink:
             self._waits_until = deadline
             with trio.move_on_at(deadline):
                 await self._deadline_came_nearer.wait()
+            due = self._connection.next_deadline()
+            if due is not None and due > trio.current_time():
+                continue  # something was sent meanwhile, as mostly
             # After a pause of the whole process, bytes wait in the socket and the reader was woken
             # together with us: let it run first, so that a peer is not blamed for our own silence.
             await trio.lowlevel.checkpoint()
