@@ -99,6 +99,10 @@ class Zbud:
         """Yield the closed blocks of a class that have free slots."""
         return self._with_room.blocks(family * CLASSES + chunks)
 
+    def classes_with_room(self) -> list[int]:
+        """Return `family * CLASSES + chunks` of each class with `blocks_with_room`, lowest first."""
+        return self._with_room.filled()
+
     def open_slots(self, family: Family, chunks: int) -> int:
         """Return how many slots of the open block of a class are free."""
         block = self._open_block[family][chunks]
