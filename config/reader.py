@@ -9,6 +9,7 @@ from 1 where a person reads them (`config.where`).
 import dataclasses
 import difflib
 import enum
+import functools
 import re
 import tomllib
 import types
@@ -83,6 +84,12 @@ def _keys(model: type) -> list[str]:
     return [each.name for each in dataclasses.fields(model)]
 
 
+# They are compiled from text each time, and members send each other what is read here.
+@functools.cache
+def _hints(model: type) -> dict[str, Any]:
+    return typing.get_type_hints(model, include_extras=True)
+
+
 def _join(path: str, key: str) -> str:
     shown = _cut(key if _BARE_KEY.fullmatch(key) else repr(key))
     return f"{path}.{shown}" if path else shown
@@ -122,7 +129,7 @@ class _Reader:
         if not isinstance(table, dict):
             raise ConfigError(self.file, path, show(table), "a table")
         self._refuse_unknown(table, _keys(model), path)
-        hints = typing.get_type_hints(model, include_extras=True)
+        hints = _hints(cast("Any", model))
         values: dict[str, object] = {}
         for each in dataclasses.fields(cast("Any", model)):
             key_path = _join(path, each.name)

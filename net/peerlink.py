@@ -262,11 +262,10 @@ class PeerLink:
             self._waits_until = deadline
             with trio.move_on_at(deadline):
                 await self._deadline_came_nearer.wait()
-            due = self._connection.next_deadline()
-            if due is not None and due > trio.current_time():
+            if (self._connection.next_deadline() or 0.0) > trio.current_time():
                 continue  # something was sent meanwhile, as mostly
-            # After a pause of the whole process, bytes wait in the socket and the reader was woken
-            # together with us: let it run first, so that a peer is not blamed for our own silence.
+            # After a pause of the process, bytes wait in the socket and the reader was woken with
+            # us: let it run first, so that a peer is not blamed for our own silence.
             await trio.lowlevel.checkpoint()
             self._perform(self._connection.on_deadline(now=trio.current_time()))
             self.push()
@@ -332,9 +331,7 @@ class PeerLink:
         self._deadline_came_nearer.set()
 
     def _on_opened(self, theirs: Hello) -> None:
-        self.theirs = theirs
-        self.node = theirs.number
-        self.incarnation = theirs.incarnation
+        self.theirs, self.node, self.incarnation = theirs, theirs.number, theirs.incarnation
         self.attach_count, self.features = theirs.attach_count, theirs.features
         self._contest.leave()
         present = self._links.get(self.node)

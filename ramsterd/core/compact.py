@@ -8,6 +8,7 @@ this comes to an end.
 Work is done in slices, from a cursor over all families and classes, so that nobody waits for it.
 """
 
+from bisect import bisect_left
 from itertools import islice
 from typing import Final
 
@@ -20,7 +21,7 @@ from ramsterd.core.versions import Versions
 # slot a block.
 BLOCKS_COMPARED_MAX = 32
 
-# In the order in which they take turns.  Most are empty, and are passed at every tick.
+# In the order in which they take turns: `Zbud.classes_with_room`.
 _TURNS: Final = tuple((family, chunks) for family in Family for chunks in range(CLASSES))
 
 
@@ -40,13 +41,16 @@ class Compactor:
         if room_made == self._in_vain_at:
             return 0
         moved = 0
-        for _ in _TURNS:
-            family, chunks = _TURNS[self._cursor]
+        # Few have any, and this runs at every tick.  What is moved makes no room in other classes.
+        turns = self._versions.zbud.classes_with_room()
+        first = bisect_left(turns, self._cursor)
+        for turn in turns[first:] + turns[:first]:
+            family, chunks = _TURNS[turn]
             while moved < zpages_max and (emptied := self._empty_one(family, chunks)):
                 moved += emptied
             if moved >= zpages_max:
+                self._cursor = turn
                 break
-            self._cursor = (self._cursor + 1) % len(_TURNS)
         if not moved:
             self._in_vain_at = room_made
         self.moved_total += moved

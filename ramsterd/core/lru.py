@@ -64,6 +64,11 @@ class BlockLists:
             yield node - self._heads
             node = self._next[node]
 
+    def filled(self) -> list[int]:
+        """Return which lists have blocks, the lowest number first.  Asks all of them at once."""
+        heads = self._next[: self._heads].tolist()
+        return [which for which, node in enumerate(heads) if node != which]
+
     def _link(self, before: int, node: int, after: int) -> None:
         assert self._next[node] == _UNLISTED, "the block is in a list already"
         self._next[before] = self._previous[after] = node

@@ -51,12 +51,10 @@ class Zbud:
         blocks_max = budget_bytes_max // FRAME_BYTES + 1
         self.memory = BlockMemory(map_memory, budget_bytes=budget_bytes, blocks_max=blocks_max)
         self.arena = self.memory.arena
-        self._columns = BlockColumns(map_memory, blocks_max)
-        self.slot_rows, self.words = self._columns.slot_rows, self._columns.words
-        self.state, self.chunks_of_block, self.family_of_block, self.free_masks = (
-            self._columns.state, self._columns.chunks, self._columns.family,
-            self._columns.free_slots,
-        )  # fmt: skip
+        self._columns = columns = BlockColumns(map_memory, blocks_max)
+        self.slot_rows, self.words = columns.slot_rows, columns.words
+        self.state, self.chunks_of_block = columns.state, columns.chunks
+        self.family_of_block, self.free_masks = columns.family, columns.free_slots
         # Rises whenever some zpage may find room that found none before.
         self.room_made = 0
         self.blocks_of_family = [0] * len(Family)
@@ -74,10 +72,7 @@ class Zbud:
         return self._stacks[family]
 
     def refill(self, family: Family, chunks: int) -> int:
-        """Return a free slot of at least `chunks` when the stack of the class is empty.
-
-        0 if there is no room.
-        """
+        """Return a free slot of at least `chunks` when the stack of its class is empty, 0 without room."""
         if location := self.take_room(family, chunks):
             return location
         block = self._make(family, chunks)
@@ -98,6 +93,10 @@ class Zbud:
     def blocks_with_room(self, family: Family, chunks: int) -> Iterator[int]:
         """Yield the closed blocks of a class that have free slots."""
         return self._with_room.blocks(family * CLASSES + chunks)
+
+    def classes_with_room(self) -> list[int]:
+        """Return `family * CLASSES + chunks` of each class with `blocks_with_room`, lowest first."""
+        return self._with_room.filled()
 
     def open_slots(self, family: Family, chunks: int) -> int:
         """Return how many slots of the open block of a class are free."""

@@ -11,6 +11,8 @@ from typing import Final
 import pytest
 from trio.testing import MockClock
 
+from nodemanager.ids import NodeId
+from nodemanager.states import NodeState
 from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_MAX
 from tests.simulation.checking_clients import Client, RunningGet, RunningPut
 from tests.simulation.cluster import MIB, Cluster
@@ -22,7 +24,8 @@ RUNS: Final = 384
 STEP_SECONDS = 0.004
 READS = 0.5
 IN_FLIGHT_MAX = 64
-WARM_SECONDS, FAULT_SECONDS = 4.0, 10.0
+# Who is dead or hangs is suspected after two seconds, and given up after six.
+WARM_SECONDS, FAULT_SECONDS = 2.0, 8.0
 DEAD_SECONDS_MAX, STOPPED_SECONDS_MAX = 1.0, 2.0
 
 
@@ -89,6 +92,10 @@ def stop(cluster: Cluster) -> None:
     cluster.pause(1)
 
 
+def is_given_up(cluster: Cluster) -> bool:
+    return cluster[0].engine.nodes.state(NodeId(1)) is NodeState.DOWN
+
+
 @pytest.mark.parametrize("peers", [3, 2])
 @pytest.mark.parametrize(("fault", "bar"), [(kill, DEAD_SECONDS_MAX), (stop, STOPPED_SECONDS_MAX)])
 async def test_a_request_is_held_up_for_a_moment(
@@ -98,6 +105,7 @@ async def test_a_request_is_held_up_for_a_moment(
     swapper = swapping(seed, mock_clock, peers)
     fault(swapper.cluster)
     swapper.run(FAULT_SECONDS)
+    assert is_given_up(swapper.cluster), "what follows from that is a part of the fault"
     assert swapper.longest_put < bar
     assert swapper.longest_get < HEDGE_SECONDS_MAX + 0.1
     assert swapper.refused == 0
@@ -112,6 +120,7 @@ async def test_writes_go_on_while_the_others_have_little_room(
     swapper = swapping(seed, mock_clock, 3, budget=2 * MIB, peer_budget=4 * MIB)
     fault(swapper.cluster)
     swapper.run(FAULT_SECONDS)
+    assert is_given_up(swapper.cluster)
     assert swapper.refused == 0
     assert swapper.longest_put < STOPPED_SECONDS_MAX
     assert swapper.cluster[0].engine.statistics().rebuild.pages_at_risk > 0

@@ -36,6 +36,17 @@ def test_any_block_can_leave_its_list_and_join_another() -> None:
     assert list(lists.blocks(1)) == [1]
 
 
+def test_lists_with_blocks_are_told_from_empty_ones() -> None:
+    lists = BlockLists(4)
+    lists.grow(3)
+    assert lists.filled() == []
+    for which, block in ((3, 0), (1, 1), (3, 2)):
+        lists.append(which, block)
+    assert lists.filled() == [1, 3]
+    lists.remove(1)
+    assert lists.filled() == [3]
+
+
 def test_growing_keeps_what_is_listed() -> None:
     lists = make_lists()
     lists.append(0, 4)
