@@ -301,24 +301,32 @@ def test_a_file_that_skips_itself_under_ci_is_a_failure(tmp_path: Path) -> None:
     assert any("skipped under CI=true" in line for line in lines)
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_run_ends_with_how_long_guests_waited_and_judges_it_when_asked(
-    tmp_path: Path, workers: str
-) -> None:
+OVER = "holder killed                    2  virtio         100     1,101   1,000  rewritten  OVER"
+STALLS = [
+    "owner restarted                  1  nbd            100     5,000          verified",
+    "holder killed                    2  virtio         100     1,099   1,000  rewritten",
+    OVER,
+]
+
+
+def table_of(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith(("holder", "owner"))]
+
+
+def test_a_run_ends_with_how_long_guests_waited(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(GUEST_TESTS)
-    status, lines = run_pytest(tmp_path, "-n", workers)
+    status, lines = run_pytest(tmp_path)
     assert status == 0
-    over = (
-        "holder killed                    2  virtio         100     1,101   1,000  rewritten  OVER"
-    )
-    assert [line for line in lines if line.startswith(("holder", "owner"))] == [
-        "owner restarted                  1  nbd            100     5,000          verified",
-        "holder killed                    2  virtio         100     1,099   1,000  rewritten",
-        over,
-    ]
+    assert table_of(lines) == STALLS
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_how_long_guests_waited_is_judged_when_asked(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "test_it.py").write_text(GUEST_TESTS)
     status, lines = run_pytest(tmp_path, "-n", workers, "--judge-stalls")
     assert status == 1
-    assert lines.count(over) == 2
+    assert table_of(lines)[-len(STALLS) :] == STALLS
+    assert lines.count(OVER) == 2
     assert "1 failed, 2 passed" in lines[-1]
 
 
