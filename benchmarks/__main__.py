@@ -24,6 +24,7 @@ from benchmarks import (
     polling,
     remote_passes,
     restart,
+    scale,
     stalls,
     tmem,
 )
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, harness.Benchmark] = {
     "remote_passes": remote_passes.run,
     "memory": memory.run,
     "passes": passes.run,
+    "scale": scale.run,
     "polling": polling.run,
     "attach": attach.run,
     "restart": restart.run,

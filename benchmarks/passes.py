@@ -2,205 +2,49 @@
 
     python -m benchmarks.passes [--pages 1000000] [--quick]
 
-A pass is what an engine does in one call of its shell: a frame, or a deadline, and what that leads to.  Two engines in one process,
-whose frames are handed over as they are; no sockets, so that what is measured is ours alone.  The collector runs as
-it does in the daemon.  Pages are small, so that many fit; the bar holds for any.
-
-Others may be busy on the same cores: a pass is measured by the processor time of this process.
+Two engines in one process (benchmarks/engines.py).  The collector runs as it does in the daemon.  Pages are small, so that
+many fit; the bar holds for any.
 """
 
 import argparse
 import gc
-import random
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from benchmarks import harness
+from benchmarks.engines import (
+    HOLDER,
+    INCARNATION,
+    MIB,
+    OBJECT,
+    OWNER,
+    Engines,
+    discard,
+    fill,
+    send_all,
+    small_pages,
+)
 from benchmarks.harness import Options, at_most
 from benchmarks.memory import TABLES, anonymous_bytes, mapping_bytes
-from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
-from net.frame import Frame
-from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import extents
-from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.codec import encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
-from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core import extents
+from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
-from ramsterd.core.store import Store
 from ramsterd.host.collector import calm_collector
-from ramsterd.pagepath.effects import Replicated, Send
 from ramsterd.pagepath.engine import Engine
-from ramsterd.pagepath.kept_pages import KeptPages
-from ramsterd.pagepath.machines import limits_of
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
 from ramsterd.remote.wire import SERIAL_MAX
 
 PAGES, PAGES_QUICK = 1_000_000, 20_000
 PASS_MILLISECONDS_MAX = 20.0
 TIB_PAGES = 1 << 28
-MIB = 1 << 20
-OWNER, HOLDER = NodeId(0), NodeId(1)
-INCARNATION = Incarnation(1)
-OBJECT = b"disk"
-RUN_PAGES = 32
-# What the server of disks drops in one pass.
-DROPPED_PAGES = 1024
-
-
-@dataclass(slots=True)
-class Node:
-    """An engine, the frames that it was sent, and how long its passes took, by kind of work."""
-
-    engine: Engine
-    incoming: list[Send] = field(default_factory=list)
-    longest: float = 0.0
-    replicated: int = 0
-
-
-class Pair:
-    """An owner and a holder on a clock of their own, which stands still while they work."""
-
-    def __init__(self, pages: int) -> None:
-        self.now = 0.0
-        self.is_linked = False
-        self.cluster = ClusterConfig(
-            name="bench",
-            node=tuple(
-                NodeConfig(number=n, name=f"n{n}", address="127.0.0.1", port=7700 + n)
-                for n in (OWNER, HOLDER)
-            ),
-        )
-        budget = max(64 * MIB, 128 * pages)
-        self.nodes = {n: Node(self._engine(n, budget)) for n in (OWNER, HOLDER)}
-
-    def _engine(self, number: NodeId, budget: int) -> Engine:
-        memory = MemoryConfig(budget=budget, budget_max=budget, tables_max=4 * budget)
-        remote = RemoteConfig(copies=1, repatriate_pages_per_second=0)
-        daemon = DaemonConfig(node=f"n{number}", cluster=None, memory=memory, remote=remote)  # type: ignore[arg-type]  # nothing is read
-        return Engine(
-            daemon=daemon,
-            cluster=self.cluster,
-            local=number,
-            incarnation=INCARNATION,
-            kept=KeptPages(store=Store(MemfdMapping, limits_of(daemon.memory))),
-            rng=random.Random(number),
-        )
-
-    def link(self) -> None:
-        """Link the two."""
-        self.is_linked = True
-        for number, node in self.nodes.items():
-            peer = HOLDER if number == OWNER else OWNER
-            self.pass_of(node, lambda e, p=peer: e.on_link_up(p, INCARNATION, now=self.now))  # type: ignore[misc]  # bound at once
-
-    def cut(self) -> None:
-        """Lose the link, and what is on its way."""
-        self.is_linked = False
-        for number, node in self.nodes.items():
-            peer = HOLDER if number == OWNER else OWNER
-            node.incoming.clear()
-            self.pass_of(node, lambda e, p=peer: e.on_link_lost(p, INCARNATION, now=self.now))  # type: ignore[misc]  # bound at once
-
-    def pass_of(self, node: Node, act: Callable[[Engine], object]) -> None:
-        """Do one pass, as the shell does."""
-        began = time.process_time()
-        act(node.engine)
-        effects = []
-        while some := node.engine.settle(self.now):
-            effects += some
-        node.longest = max(node.longest, time.process_time() - began)
-        peer = self.nodes[HOLDER if node is self.nodes[OWNER] else OWNER]
-        for effect in effects:
-            if isinstance(effect, Send) and self.is_linked:
-                peer.incoming.append(effect)
-            node.replicated += isinstance(effect, Replicated)
-
-    def run(self, seconds: float) -> None:
-        """Let everything happen that happens within so many seconds."""
-        until = self.now + seconds
-        while True:
-            for number, node in self.nodes.items():
-                peer = HOLDER if number == OWNER else OWNER
-                incoming, node.incoming = node.incoming, []
-                for send in incoming:
-                    frame = Frame(
-                        send.type, send.is_reply, send.request_id, send.count,
-                        memoryview(send.table), memoryview(send.body),
-                    )  # fmt: skip
-                    self.pass_of(
-                        node,
-                        lambda e, p=peer, f=frame: e.on_frame(p, INCARNATION, f, now=self.now),  # type: ignore[misc]  # bound at once
-                    )
-            if any(node.incoming for node in self.nodes.values()):
-                continue
-            due = min(node.engine.next_deadline() for node in self.nodes.values())
-            if due > until:
-                break
-            self.now = max(self.now, due)
-            for node in self.nodes.values():
-                if node.engine.next_deadline() <= self.now:
-                    self.pass_of(node, lambda e: e.on_deadline(self.now))
-        self.now = until
-
-    def longest(self) -> dict[NodeId, float]:
-        """Return the longest pass of each since the last call, in milliseconds."""
-        found = {number: 1e3 * node.longest for number, node in self.nodes.items()}
-        for node in self.nodes.values():
-            node.longest = 0.0
-        return found
-
-
-def small_pages(count: int) -> memoryview:
-    """Return different pages that pack into one chunk, the same ones each time."""
-    pages = (each.to_bytes(8, "little") + bytes(PAGE_BYTES - 8) for each in range(1, count + 1))
-    return memoryview(b"".join(pages))
-
-
-def fill(pair: Pair, pool: PoolId, pages: int) -> None:
-    """Put pages as a client of a disk does."""
-    node, run = pair.nodes[OWNER], small_pages(RUN_PAGES)
-    for index in range(0, pages, RUN_PAGES):
-        pair.pass_of(node, lambda e, i=index: e.store.put(pool, OBJECT, i, run))  # type: ignore[misc]  # bound at once
-        if pair.nodes[HOLDER].incoming:
-            pair.run(0.0)
-
-
-def send_all(pair: Pair) -> None:
-    """Have nearly all pages of ours leave."""
-    engine = pair.nodes[OWNER].engine
-    budget = engine.store.zbud.budget_bytes
-    engine.set_budget(MIB // 2, now=pair.now)
-    before = -1
-    while before != engine.store.versions.zpages[Family.OWN_PERSISTENT]:
-        before = engine.store.versions.zpages[Family.OWN_PERSISTENT]
-        pair.run(1.0)
-    engine.set_budget(budget, now=pair.now)
-
-
-def discard(pair: Pair, pool: PoolId, pages: int) -> None:
-    """Discard a disk, in slices."""
-    node, position = pair.nodes[OWNER], 0
-
-    def drop(engine: Engine) -> None:
-        nonlocal position
-        reached, _ = extents.flush_slice(
-            engine.store, pool, OBJECT, position, pages - position, pages_max=DROPPED_PAGES
-        )
-        position += reached
-
-    while position < pages:
-        pair.pass_of(node, drop)
-        if pair.nodes[HOLDER].incoming:
-            pair.run(0.0)
 
 
 # Each kind of work: what it does, on tables with so many pages.
 
 
-def remotify(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+def remotify(pair: Engines, pool: PoolId, pages: int) -> Iterator[str]:
     """Pages leave, the link is lost, all are discarded, and the link comes back."""
     fill(pair, pool, pages)
     yield "put, and keep house"
@@ -216,7 +60,7 @@ def remotify(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     yield "flush what is owed, with the link again"
 
 
-def hostile_flush(pair: Pair, _: PoolId, pages: int) -> Iterator[str]:
+def hostile_flush(pair: Engines, _: PoolId, pages: int) -> Iterator[str]:
     """A member has sparse serials, and names them all in one range."""
     holder = pair.nodes[HOLDER]
     packed, zpage, checksum = encode_page(bytes(small_pages(1)))
@@ -239,7 +83,7 @@ def hostile_flush(pair: Pair, _: PoolId, pages: int) -> Iterator[str]:
     assert holder.engine.store.pools[pools[PoolKind.PERSISTENT]].find_object(FOREIGN_OBJECT) is None
 
 
-def replicate(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+def replicate(pair: Engines, pool: PoolId, pages: int) -> Iterator[str]:
     """A disk is replicated beside another that is not."""
     owner = pair.nodes[OWNER]
     pair.cut()
@@ -260,7 +104,7 @@ def replicate(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     yield "fsync of a replicated disk beside one that is not"
 
 
-def audit(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+def audit(pair: Engines, pool: PoolId, pages: int) -> Iterator[str]:
     """All tables and all zpages are checked."""
     owner = pair.nodes[OWNER]
     pair.pass_of(owner, lambda e: e.begin_audit())
@@ -277,7 +121,7 @@ def audit(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     del pool
 
 
-def incarnations_end(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+def incarnations_end(pair: Engines, pool: PoolId, pages: int) -> Iterator[str]:
     """A holder ends, and an owner."""
     fill(pair, pool, pages)
     send_all(pair)
@@ -292,7 +136,7 @@ def incarnations_end(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     yield "a holder is gone (sweep), an owner is gone (purge)"
 
 
-def zeros(pair: Pair, pool: PoolId, _: int) -> Iterator[str]:
+def zeros(pair: Engines, pool: PoolId, _: int) -> Iterator[str]:
     """A terabyte of zeros, written without holes and discarded."""
     owner, position = pair.nodes[OWNER], 0
 
@@ -312,7 +156,7 @@ def run_pages(pages: int) -> None:
     """Print the longest passes, and the memory afterwards."""
     gc.collect()
     calm_collector()
-    pair = Pair(pages)
+    pair = Engines(pages)
     disk = pair.nodes[OWNER].engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"), copies=1)
     pair.link()
     pair.run(1.0)
@@ -335,7 +179,7 @@ def run_pages(pages: int) -> None:
     print(f"  memory of both with 0 pages, beyond that at the start, MiB: {kept}")
 
 
-def print_longest(name: str, pair: Pair) -> None:
+def print_longest(name: str, pair: Engines) -> None:
     """Print the longest pass of each side since the last line."""
     for number, milliseconds in pair.longest().items():
         side = "owner" if number == OWNER else "holder"

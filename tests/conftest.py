@@ -24,7 +24,8 @@ pytest_plugins = (
 
 # `make test-guest` and `make soak`: minutes each.
 ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
-# Of a parallel run: tests of daemons mostly wait, so two more than there are cores; with more, waits become too long.
+# Of a parallel run: tests of daemons mostly wait, so some more than there are cores; with more, waits become too long.
+WORKERS_BESIDE_CORES = 3
 WORKERS_MAX = 6
 # `ip` and others live where only root's path leads; tests find them by name.
 SYSTEM_PATH = "/usr/sbin:/sbin"
@@ -43,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Answer what `-n auto` means."""
-    return min(len(os.sched_getaffinity(0)) + 2, WORKERS_MAX)
+    return min(len(os.sched_getaffinity(0)) + WORKERS_BESIDE_CORES, WORKERS_MAX)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
