@@ -25,10 +25,10 @@ from benchmarks.engines import (
 )
 from benchmarks.harness import Options, at_most
 from benchmarks.memory import TABLES, anonymous_bytes, mapping_bytes
+from ramsterd.core import extents
 from ramsterd.core.codec import encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
-from ramsterd.core import extents
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.host.collector import calm_collector
