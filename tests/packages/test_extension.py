@@ -85,7 +85,7 @@ def test_without_a_compiler_python_does_the_work(source: Path, tmp_path: Path) -
     (library,) = tmp_path.glob("lib*")
     assert built(library) == []
     found = use(library)
-    assert found.startswith("False not built")
+    assert found == "False not built"
 
 
 def test_who_requires_the_loops_gets_no_installation_without_them(
@@ -98,6 +98,8 @@ def test_who_requires_the_loops_gets_no_installation_without_them(
 
 
 def test_who_wants_none_needs_no_compiler(source: Path, tmp_path: Path) -> None:
-    done = setup(source, "build", "--build-base", str(tmp_path), CC="false", RAMSTER_EXTENSION="no")
+    done = setup(
+        source, "build_ext", "--build-lib", str(tmp_path), CC="false", RAMSTER_EXTENSION="no"
+    )
     assert NEEDS not in done.stderr
     assert built(tmp_path) == []

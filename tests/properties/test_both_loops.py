@@ -125,5 +125,5 @@ def test_both_kinds_of_loops_leave_the_same_bytes() -> None:
     require_compiled()
     found = settings_of_machines()
     run_state_machine_as_test(
-        BothMachine, settings=settings(found, max_examples=found.max_examples // 2)
+        BothMachine, settings=settings(found, max_examples=found.max_examples // 4)
     )

@@ -29,8 +29,6 @@ LARGER = make_page(2000, 3)
 RAW = make_page(PAGE_BYTES, 4)
 FILLED, OTHER_FILLED = make_fill(5), make_fill(6)
 
-pytestmark = pytest.mark.usefixtures("each_loops")
-
 
 class Node:
     """A crashing store with a pool."""
@@ -126,6 +124,7 @@ BEFORE = [nothing, zeros, lost, here, here_with_others, filled, raw, elsewhere, 
 before_each = pytest.mark.parametrize("before", BEFORE, ids=lambda each: each.__name__)
 
 
+@pytest.mark.usefixtures("each_loops")
 @before_each
 @pytest.mark.parametrize("page", [NEW, LARGER, RAW, FILLED, ZERO_PAGE])
 def test_a_put(before: Callable[[Node], FoundPage], page: bytes) -> None:
@@ -163,6 +162,7 @@ def test_a_put_that_is_refused(before: Callable[[Node], FoundPage]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("each_loops")
 def test_a_run_of_puts_over_pages_of_all_kinds() -> None:
     node = Node()
     old = [OLD, FILLED, RAW, ZERO_PAGE, LARGER, OLD]

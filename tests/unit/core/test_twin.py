@@ -64,6 +64,19 @@ def test_what_has_holders_is_for_python(twin: Twin, store: Store, pool: PoolId) 
     store.check_invariants()
 
 
+def test_blocks_with_pages_that_no_peer_has_are_noted(
+    twin: Twin, store: Store, pool: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(500, 1))
+    store.track_unsaved(pool)
+    unsaved = store.pools[pool].unsaved
+    assert unsaved is not None
+    unsaved.blocks.clear()
+    assert put(twin, store, pool, 1, make_run(500, 2)) == 2
+    assert unsaved.blocks == {store.versions.block_of(row_of(store, pool, 1))}
+    assert unsaved.serial_last == store.versions.serial_last
+
+
 def test_a_get_ends_at_a_damaged_page(twin: Twin, store: Store, pool: PoolId) -> None:
     put_run(store, pool, 0, make_run(1000, 3))
     flip_a_bit(store, pool, 1)
