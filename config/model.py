@@ -180,6 +180,9 @@ class RemoteConfig:
     puts_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 4
     # GET frames under way to one peer.
     gets_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 32
+    # Compressed pages that are fetched before clients read them take no more memory than this, beside
+    # the budget; 0: none are.
+    read_ahead_bytes_max: Annotated[int, kinds.Size(0, limits.READ_AHEAD_BYTES_MAX)] = 4 * MIB
     # How long a peer that refused is left alone; longer each time it refuses again.
     refusal_seconds: Seconds = 1.0
     # Our pages are fetched back after this node has had room for so long; pages a second, 0: never.

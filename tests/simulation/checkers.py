@@ -135,6 +135,8 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
         key = "ephemeral put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
     for request in engine.machines.fetches._asking._in_flight.values():
+        if request.ahead is not None:  # these have a window of their own
+            continue
         if not request.is_hedged:  # those wait for a holder that may hang, and make room for others
             key = "get", request.holder
             windows[key] = windows.get(key, 0) + 1
