@@ -121,6 +121,7 @@ def check_invariants(cluster: Cluster) -> None:
 def check_bounds(cluster: Cluster, node: Node) -> None:
     """Assert that budget, quota and windows are kept."""
     engine = node.engine
+    engine.machines.read_ahead.check_invariants()
     zbud, remote = engine.store.zbud, engine.machines.remote
     assert zbud.resident_bytes <= zbud.budget_bytes or engine.machines.resize.is_shrinking
     foreign = engine.machines.foreign
