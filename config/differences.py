@@ -28,7 +28,7 @@ APPLIED: Final = frozenset(
         "memory.high_watermark", "memory.low_watermark",
         "memory.foreign_fraction_max", "memory.foreign_owner_bytes_max", "memory.tables_max",
         "remote.foreign_bytes_per_second", "remote.repatriate_pages_per_second",
-        "remote.rebuild_pages_per_second",
+        "remote.rebuild_pages_per_second", "remote.read_ahead_bytes_max",
         "nbd.connections_max",
         # Not to a smaller one, which would cut off pages that clients have.
         "export.size",

@@ -38,6 +38,10 @@ PAGES_MAX: Final = 1 << 31
 CONNECTIONS_MAX: Final = 1024
 # Frames of one kind under way to one peer; a frame's buffers are up to 1 MiB.
 IN_FLIGHT_MAX: Final = 1024
+# Compressed pages that are fetched before clients read them: half a frame of pages that do not shrink,
+# at least.
+READ_AHEAD_BYTES_MIN: Final = 256 * 1024
+READ_AHEAD_BYTES_MAX: Final = 1 << 30
 # Some 4 GB/s: more than any link of ours carries, so as good as no bound.
 REPATRIATE_PAGES_PER_SECOND_MAX: Final = 1_000_000
 # Slower than any link, and still a full frame every eighth of a second.

@@ -36,6 +36,8 @@ TablesOrDefault = Annotated[int, replace(_TABLES, zero_is_default=True)]
 _RESERVE = kinds.Size(0, limits.RESERVE_BYTES_MAX)
 ReserveOrDefault = Annotated[int, replace(_RESERVE, zero_is_default=True)]
 _RATE = kinds.Size(limits.FOREIGN_BYTES_PER_SECOND_MIN, limits.BUDGET_BYTES_MAX)
+_READ_AHEAD = kinds.Size(limits.READ_AHEAD_BYTES_MIN, limits.READ_AHEAD_BYTES_MAX)
+BytesOrNone = Annotated[int, replace(_READ_AHEAD, zero_is_default=True)]
 RateOrNone = Annotated[int, replace(_RATE, zero_is_default=True)]
 Copies = Annotated[int, kinds.Whole(0, limits.COPIES_MAX)]
 Socket = Annotated[Path | None, kinds.Socket(limits.SOCKET_PATH_BYTES_MAX)]
@@ -180,6 +182,9 @@ class RemoteConfig:
     puts_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 4
     # GET frames under way to one peer.
     gets_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 32
+    # Compressed pages that are fetched before clients read them take no more memory than this, beside
+    # the budget; 0: none are.
+    read_ahead_bytes_max: BytesOrNone = 4 * MIB
     # How long a peer that refused is left alone; longer each time it refuses again.
     refusal_seconds: Seconds = 1.0
     # Our pages are fetched back after this node has had room for so long; pages a second, 0: never.

@@ -50,6 +50,7 @@ ACTIVITIES: Final = {
     "replicate": "choosing pages to copy to other nodes",
     "adopt": "keeping pages here that other nodes held too",
     "install": "bringing pages back from other nodes",
+    "find": "looking for pages at other nodes to read ahead",
     "forget": "dropping cached pages at other nodes",
     "owed": "telling other nodes which pages to drop",
     "sweep": "finding the pages that a node held",

@@ -29,7 +29,7 @@ from ramsterd.observe.start_metrics import start_metrics
 # Prometheus keeps a few KiB for each of all nodes: 65 nodes have 200,000 of them, which a small
 # server holds.  A label for clients, pools or pages would have no bound, and a histogram for each
 # peer would be more than all else of that peer.
-SERIES_MAX: Final = 640
+SERIES_MAX: Final = 652
 NODE_SERIES_MAX: Final = 40
 EXPORT_SERIES_MAX: Final = 4
 

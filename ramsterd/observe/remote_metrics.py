@@ -16,6 +16,7 @@ def remote_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     yield from _remotify(now.engine)
     yield from _put_rate(now.engine, names)
     yield from _fetch(now.engine)
+    yield from _read_ahead(now.engine)
     yield from _copies(now.engine)
     yield from _background(now.engine)
     yield from _holders(now.engine, names)
@@ -136,6 +137,48 @@ def _fetch(engine: EngineStatistics) -> Iterator[Metric]:
         "corrupt_pages", "Pages whose checksum was wrong, in this node's memory (local) or from a peer (remote).",
         ["place"],
         by({"local": engine.store.corrupt_pages_total, "remote": fetch.corrupt_pages_total}),
+    )  # fmt: skip
+
+
+def _read_ahead(engine: EngineStatistics) -> Iterator[Metric]:
+    ahead = engine.read_ahead
+    yield counter(
+        "read_ahead_asked_pages", "Pages requested from peers before a client read them.", [],
+        one(ahead.asked_pages_total),
+    )  # fmt: skip
+    yield counter(
+        "read_ahead_pages", "Pages requested before a client read them, by outcome."
+        " Unused: no client read the page in time. Outdated: the page was written again or discarded, or came"
+        " back otherwise. Failed: the peer did not return the page.", ["outcome"],
+        by({
+            "used": ahead.used_pages_total,
+            "unused": ahead.unused_pages_total,
+            "outdated": ahead.outdated_pages_total,
+            "failed": ahead.failed_pages_total,
+        }),
+    )  # fmt: skip
+    yield counter(
+        "read_ahead_late_pages", "Used pages that were still in flight when a client read them.", [],
+        one(ahead.late_pages_total),
+    )  # fmt: skip
+    yield gauge(
+        "read_ahead_waiting_pages", "Pages read ahead that no client has read yet, by state.", ["state"],
+        by({"in_flight": ahead.in_flight_waiting_pages, "kept": ahead.kept_waiting_pages}),
+    )  # fmt: skip
+    yield gauge(
+        "read_ahead_zpage_bytes", "Compressed size of the pages read ahead that no client has read yet.", [],
+        one(ahead.zpage_bytes),
+    )  # fmt: skip
+    yield gauge(
+        "read_ahead_bytes_max", "Bound on the compressed size of pages read ahead; 0: off.", [],
+        one(ahead.bytes_max),
+    )  # fmt: skip
+    yield gauge(
+        "read_ahead_readers", "Readers whose next reads are guessed.", [], one(ahead.readers)
+    )
+    yield counter(
+        "read_ahead_forgotten_readers", "Readers that made way for others.", [],
+        one(ahead.forgotten_readers_total),
     )  # fmt: skip
 
 

@@ -112,6 +112,7 @@ class Clock:
         """Look who has room, compact, recall, and give memory back, a bounded piece at a time."""
         machines = self._machines
         machines.fetches.unpark()
+        machines.read_ahead.drop_old(now)
         machines.remotifier.look_around(now)
         if not machines.replicator.is_waiting:
             machines.compactor.compact(COMPACT_ZPAGES)

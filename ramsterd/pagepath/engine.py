@@ -163,6 +163,7 @@ class Engine:
             pool, object_id, indexes, run.pages, deadline, outwaits, asked_at=now, waits=waits
         )
         self.machines.fetches.wait(pending, run)
+        self.machines.read_ahead.on_read(pool, object_id, indexes)
         return pending
 
     def cancel(self, pendings: Iterable[PendingGet]) -> None:
@@ -311,6 +312,7 @@ class Engine:
         )
         machines.receive_shares.set_rate(remote.foreign_bytes_per_second)
         machines.background_fetch.set_rates(remote)
+        machines.read_ahead.set_bytes_max(remote.read_ahead_bytes_max)
         self._set_unreachable_seconds_max(remote)
         self._clock.tick_soon(now)  # peers should know at once
 

@@ -9,6 +9,7 @@ from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
 from ramsterd.pagepath.machines import Machines
+from ramsterd.remote.fetch.read_ahead import ReadAheadStatistics
 from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.hold.foreign import ForeignStatistics
 from ramsterd.remote.hold.recall_holder import HolderRecallStatistics
@@ -40,6 +41,7 @@ class EngineStatistics:
     nodes: TableStatistics
     remotify: RemotifyStatistics
     fetch: FetchStatistics
+    read_ahead: ReadAheadStatistics
     round_trip: RoundTripStatistics
     repatriate: RepatriateStatistics
     rebuild: RebuildStatistics
@@ -78,6 +80,7 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
         nodes=machines.nodes.statistics(),
         remotify=machines.remotifier.statistics(),
         fetch=machines.fetches.statistics(),
+        read_ahead=machines.read_ahead.statistics(),
         round_trip=machines.round_trips.statistics(),
         repatriate=background_fetch.repatriator.statistics(),
         rebuild=background_fetch.rebuilder.statistics(

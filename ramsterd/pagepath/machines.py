@@ -23,6 +23,7 @@ from ramsterd.pagepath.outbox import Outbox
 from ramsterd.pagepath.own_status import OwnStatus
 from ramsterd.remote.bench_requests import BenchRequests
 from ramsterd.remote.fetch.fetch import Fetches
+from ramsterd.remote.fetch.read_ahead import ReadAhead
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.orphans import Orphans
@@ -93,10 +94,12 @@ class Machines:
         )  # fmt: skip
         # Foreign pages, pages that leave, and pages that are fetched back.
         self.pool_copies = PoolCopies(store, cluster, configured=remote.copies)
+        self.read_ahead = ReadAhead(store, bytes_max=remote.read_ahead_bytes_max)
         self.fetches = Fetches(
             store,
             self.holders,
             in_flight_max=remote.gets_in_flight_max,
+            read_ahead=self.read_ahead,
             is_reachable=self.reach.is_reachable,
             may_come_back=self.reach.may_come_back,
             on_thinned=self.on_thinned,
@@ -206,6 +209,7 @@ class Machines:
         self.store.check_invariants()
         self.nodes.check_invariants()
         self.fetches.check_invariants()
+        self.read_ahead.check_invariants()
         self.remotifier.check_invariants()
 
 

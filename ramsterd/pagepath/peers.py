@@ -48,6 +48,7 @@ from ramsterd.pagepath.journal import log_reconciled, log_resized, log_trust
 from ramsterd.pagepath.own_status import ASKS_LINKS
 from ramsterd.pagepath.sending import queue_frame
 from ramsterd.remote.bench_requests import BENCH_IN_FLIGHT_MAX
+from ramsterd.remote.fetch import read_ahead
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.holders.reconcile import Reconciled
 from ramsterd.remote.holders.trust import Distrusted, TrustedAgain
@@ -60,9 +61,16 @@ MEMBER_MESSAGES: Final = frozenset(MemberMessage)
 # No frames about pages.
 OTHER_MESSAGES: Final = MEMBER_MESSAGES | frozenset(AskingMessage)
 assert (
-    IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + BENCH_IN_FLIGHT_MAX + 2
+    IN_FLIGHT_MAX
+    + ephemeral_remotify.IN_FLIGHT_MAX
+    + LATE_REQUESTS_MAX
+    + BENCH_IN_FLIGHT_MAX
+    + 2
+    + read_ahead.REQUESTS_MAX
     <= REQUESTS_IN_FLIGHT_MAX
-), "PUTs of both kinds, GETs, a benchmark, a spot check and a LIST_PAGES fit on one link"
+), (
+    "PUTs of both kinds, GETs, read-ahead, a benchmark, a spot check and a LIST_PAGES fit on one link"
+)
 # A frame proves that its sender is alive; telling the detector of each would cost more than
 # handling it.
 HEARD_SECONDS: Final = 0.25

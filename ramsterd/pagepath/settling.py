@@ -66,6 +66,8 @@ class Settling:
             # check is a request of its own: it may as well come behind this.
             (self._fetches.has_queued, self._redirect_gets),
             (self._fetches.has_queued, self._send_gets),
+            # Behind what is asked for that somebody waits for.
+            (machines.read_ahead.has_due, self._send_read_ahead),
             # Behind what somebody waits for.  PUTs have taken theirs along.
             (machines.flushes.has_owed, machines.flushes.send_due),
             # Behind the flushes that are owed: a list should not name what is to go anyway.
@@ -171,6 +173,13 @@ class Settling:
         if self._reach.is_given_up(holder):
             self._fetches.on_holder_unreachable(holder.id)
         self._fetches.park(holder.id)
+
+    def _send_read_ahead(self, now: float) -> None:
+        """Ask for what nobody waits for yet."""
+        for request in self._fetches.take_ahead():
+            request_id = self._outbox.next_request_id()
+            self._fetches.begin(request_id, request, now)
+            self._outbox.get(self._holders[request.holder].node, request, request_id)
 
     def _end_gets(self, _: float) -> None:
         """Hand over what gets have become.

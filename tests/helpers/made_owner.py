@@ -11,6 +11,7 @@ from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.fetch.read_ahead import ReadAhead
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.home.leaf_fetch import LeafFetch
@@ -41,10 +42,12 @@ class Owner:
         self.thinned: list[int] = []
         # Whose copies were bad, and how.
         self.bad: list[tuple[NodeId, BadCopy]] = []
+        self.read_ahead = ReadAhead(self.store, bytes_max=MIB)
         self.fetches = Fetches(
             self.store,
             self.holders,
             in_flight_max=32,
+            read_ahead=self.read_ahead,
             is_reachable=self.is_reachable,
             may_come_back=lambda holder: holder.node not in self.left,
             on_thinned=self.thinned.append,

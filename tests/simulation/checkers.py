@@ -131,6 +131,7 @@ def check_invariants(cluster: Cluster) -> None:
 def check_bounds(cluster: Cluster, node: Node) -> None:
     """Assert that budget, quota and windows are kept."""
     engine = node.engine
+    engine.machines.read_ahead.check_invariants()
     zbud, remote = engine.store.zbud, engine.machines.remote
     assert zbud.resident_bytes <= zbud.budget_bytes or engine.machines.resize.is_shrinking
     foreign = engine.machines.foreign
@@ -145,6 +146,8 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
         key = "ephemeral put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
     for request in engine.machines.fetches._asking._in_flight.values():
+        if request.ahead is not None:  # these have a window of their own
+            continue
         if not request.is_hedged:  # those wait for a holder that may hang, and make room for others
             key = "get", request.holder
             windows[key] = windows.get(key, 0) + 1

@@ -111,4 +111,5 @@ def _knobs(rng: random.Random, copies: int) -> dict[str, float]:
         "repatriate_seconds": rng.choice([0.5, 15.0]),
         "repatriate_pages_per_second": rng.choice([0, 500, 5000]),
         "ephemeral": rng.random() < 0.8,
+        "read_ahead_bytes_max": rng.choice([0, 1 << 18, 1 << 22]),
     }

@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 from config.limits import IN_FLIGHT_MAX
 from ramsterd.core.rows import NO_HOLDER, Rows
+from ramsterd.remote.fetch.trend import Ahead
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.limits.hedge_delay import HedgeDelay
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
@@ -43,6 +44,8 @@ class FetchRequest:
     asked_at: float = 0.0
     # Whether its pages were asked for elsewhere, for want of an answer.
     is_hedged: bool = False
+    # If nobody waited for its pages as it was made.
+    ahead: Ahead | None = None
 
 
 class Asking:
@@ -203,6 +206,19 @@ class Asking:
         """Return at how many holders a page is queued or under way."""
         return len(self._asked.get(serial, ()))
 
+    def ask_ahead(self, request: FetchRequest) -> None:
+        """Pages that nobody asks for are about to be: who wants one from now on waits for that; `begin` follows."""
+        self._asked.update(dict.fromkeys(request.serials, (request.holder,)))
+
+    def is_asked(self, serial: int) -> bool:
+        """Whether a page is queued or under way."""
+        return serial in self._asked
+
+    def choose_linked(self, row: int, first: int, second: int) -> int:
+        """Return a holder of a row that can be asked now, or `NO_HOLDER`; its first two are known."""
+        holder = self.choose(row) if second or not first else first
+        return holder if holder and self._is_reachable(self._holders[holder]) else NO_HOLDER
+
     def _unask(self, request: FetchRequest) -> None:
         """A request is over, or was never sent: its serials are not asked for at its holder."""
         holder, all_asked = request.holder, self._asked
@@ -228,7 +244,9 @@ class Asking:
             queued = self._queued.pop(holder, None)
             if queued is None:
                 return []
-        under_way = sum(not request.is_hedged for request in self.under_way(holder))
+        under_way = sum(
+            not (request.is_hedged or request.ahead) for request in self.under_way(holder)
+        )
         if self._overdue.get(holder, 0) > LATE_REQUESTS_MAX - self._in_flight_max:
             under_way = self._in_flight_max  # each that is sent may be late too
         serials, rows, requests, start = queued.serials, queued.rows, [], 0

@@ -33,6 +33,7 @@ from ramsterd.core.store import RunOfPages, Store
 from ramsterd.remote.fetch.arrival import serial_elsewhere
 from ramsterd.remote.fetch.asking import Asking, FetchRequest
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets, Waiter
+from ramsterd.remote.fetch.read_ahead import ReadAhead
 from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.fetch.unreachable import UnreachableReads, unreachable_reads
 from ramsterd.remote.holders.holders import Holder, Holders
@@ -53,6 +54,7 @@ class Fetches:
         holders: Holders,
         *,
         in_flight_max: int,
+        read_ahead: ReadAhead,
         is_reachable: Callable[[Holder], bool],
         may_come_back: Callable[[Holder], bool],
         on_thinned: Callable[[int], None],
@@ -69,6 +71,7 @@ class Fetches:
         self._may_come_back = may_come_back
         self._on_thinned = on_thinned
         self._on_bad_holder = on_bad_holder
+        self._read_ahead = read_ahead
         self._gets = PendingGets()
         self._asking = Asking(
             store.rows,
@@ -98,7 +101,10 @@ class Fetches:
         """
         pending.is_ephemeral = self._store.pools[pending.pool].kind is PoolKind.EPHEMERAL
         self._gets.begin(pending)
-        self._want(pending, run.elsewhere)
+        if self._read_ahead.by_serial:
+            self._want(pending, self._read_ahead.serve(run.elsewhere, pending, self._gets.deliver))
+        else:
+            self._want(pending, run.elsewhere)
         self._gets.count_down(pending)
 
     def cancel(self, pendings: Iterable[PendingGet]) -> None:
@@ -160,6 +166,10 @@ class Fetches:
         """Return what to ask a linked holder for now, as far as the window goes."""
         return self._asking.take_requests(holder)
 
+    def take_ahead(self) -> list[FetchRequest]:
+        """Return what to ask linked holders for now although nobody waits for it; `begin` follows for each."""
+        return self._read_ahead.choose(self._asking, self._gets.wanted)
+
     def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
         """The request is on its way."""
         self._asking.begin(request_id, request, now)
@@ -212,6 +222,8 @@ class Fetches:
         ]
         pages, installed = come_home(self._store.room, rows, serials, packed, frame.body, families)
         self._installed += installed
+        if request.ahead is not None:
+            self._read_ahead.on_answer(request, packed, frame.body, all_waiters, now)
         deliver = self._gets.deliver
         for row, code, page, waiters in zip(rows, packed, pages, all_waiters, strict=True):
             if page:
@@ -276,6 +288,7 @@ class Fetches:
         """
         request = self._asking.end(request_id, answered_at=None)
         self._requests_failed += 1
+        self._read_ahead.on_failed(request)
         self._gets.miss(request.serials)
         self._ask_elsewhere_or_again(request)
 
@@ -369,9 +382,10 @@ class Fetches:
         return FetchStatistics(
             wanted_pages=len(self._gets.wanted),
             requests_in_flight=self._asking.in_flight,
-            fetched_pages_total=self._fetched,
-            fetched_zpage_bytes_total=self._fetched_zpage_bytes,
-            localified_pages_total=self._installed,
+            fetched_pages_total=self._fetched + self._read_ahead.served,
+            fetched_zpage_bytes_total=self._fetched_zpage_bytes
+            + self._read_ahead.served_zpage_bytes,
+            localified_pages_total=self._installed + self._read_ahead.localified,
             overtaken_pages_total=self._overtaken,
             corrupt_pages_total=self._corrupt,
             missing_pages_total=self._missing,
