@@ -287,7 +287,7 @@ class PeerLink:
             if self._connection.state is State.OPEN and self._reason is None:
                 passed, effects = self._connection.on_frames(frames)
                 try:
-                    if passed or not effects:
+                    if passed or self._connection.state is State.OPEN:
                         self._handler.on_frames(self, passed)
                 finally:
                     # The machine has taken this step, whatever the application makes of its frames.

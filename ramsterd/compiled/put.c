@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <xxhash.h>
 
+/* Before that its sums were others, and Python would call pages damaged. */
+#if XXH_VERSION_NUMBER < 800
+#error "libxxhash 0.8.0 or later"
+#endif
+
 #define ZPAGE_ROOM LZ4_COMPRESSBOUND(PAGE_BYTES)
 
 static inline void store_entry(Loops *self, uint32_t place, uint32_t entry) {
@@ -130,8 +135,6 @@ static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, R
     if (before >= FIRST_ROW) {
         old = *row_at(self, before);
         size_t old_block = old.location >> SLOT_SHIFT;
-        if (old_block >= columns->blocks)
-            return 0;
         if (columns->chunks_of_block[old_block] == chunks && columns->block_state[old_block] != STATE_LEAVING)
             location = old.location;
     }
@@ -194,7 +197,7 @@ int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint
     if (before >= FIRST_ROW) {
         /* What has holders is theirs to be told of. */
         const Row *old = row_at(self, before);
-        if (old == NULL || old->holders[0])
+        if (old == NULL || old->holders[0] || old->location >> SLOT_SHIFT >= columns->blocks)
             return 0;
     }
     uint64_t first, last;

@@ -163,5 +163,6 @@ class Twin:
             else:
                 versions.drop_row(-end)
         if leaves is not None and pool.is_disk:
-            for leaf in leaves:
+            # A pass may come to a leaf again and again: it is gone when it has been folded.
+            for leaf in dict.fromkeys(leaves):
                 versions.table.fold(leaf)

@@ -136,10 +136,7 @@ class Engine:
     def look(
         self, pool: PoolId, object_id: bytes, index: int, count: int
     ) -> Pages | GetOutcome | RunOfPages:
-        """Return the pages of a run, or an outcome, or what `fetch` asks peers for.
-
-        Needs no clock.
-        """
+        """Return the pages of a run, or an outcome, or what `fetch` asks peers for.  Needs no clock."""
         run = self.store.get(pool, object_id, index, count)
         if run.lost_count:
             return GetOutcome.LOST
@@ -163,7 +160,7 @@ class Engine:
             pool, object_id, indexes, run.pages, deadline, outwaits, asked_at=now, waits=waits
         )
         self.machines.fetches.wait(pending, run)
-        self.machines.read_ahead.on_read(pool, object_id, indexes)
+        self.machines.read_ahead.on_read(pool, object_id, indexes[: len(run.pages)])
         return pending
 
     def cancel(self, pendings: Iterable[PendingGet]) -> None:
@@ -194,10 +191,7 @@ class Engine:
         return self.machines.remotifier.shortage(now)
 
     def end_pool(self, pool: PoolId) -> None:
-        """None of a pool's pages is read again.
-
-        The caller drops them, and `destroy_pool` is the end.
-        """
+        """None of a pool's pages is read again.  The caller drops them, and `destroy_pool` is the end."""
         self.store.end_pool(pool)
 
     def destroy_pool(self, pool: PoolId) -> None:
@@ -249,10 +243,7 @@ class Engine:
         self.machines.status.is_starved = is_starved
 
     def on_members(self, cluster: ClusterConfig, *, now: float) -> list[NodeId]:
-        """Members were added, removed, cordoned or are to drain.
-
-        Return the peers that are none any more.
-        """
+        """Members were added, removed, cordoned or are to drain; return the peers that are none any more."""
         gone = self._states.on_members(cluster, now)
         self._clock.tick_soon(now)  # a node that drains says so at once
         return gone

@@ -1,14 +1,20 @@
 """A connection is answered the same, byte for byte, by compiled loops and by Python's."""
 
+from typing import Any
+
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 from config.limits import PAGE_BYTES
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.table import LEAF_PAGES
 from ramsterd.frontends.nbd.protocol import PASS_PAGES_MAX, SLICE_PAGES, Command, CommandFlag, Errno
 from tests.fakes.nbd_words import Structured, parse_structured, request, write
 from tests.fuzz.target import pieces
 from tests.helpers.disk_nodes import DISK_PAGES, DiskNode
+from tests.helpers.made_engine import INCARNATION, ONE
 from tests.helpers.made_pages import make_fill, make_page
 from tests.helpers.requirements import require_compiled
 
@@ -84,10 +90,19 @@ def test_both_kinds_of_loops_answer_the_same(
     assert nodes[0].seen() == nodes[1].seen()
 
 
-def test_the_compiled_pass_is_reached() -> None:
+def test_the_compiled_pass_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """And goes on over pages for which Python has to find a slot."""
     require_compiled()
     node = DiskNode(is_compiled=True)
+    assert node.store.twin is not None
+    serve, calls = node.store.twin.serve, list[int]()
+
+    def noted(*arguments: Any) -> Any:
+        served = serve(*arguments)
+        calls.append(served.reads + served.writes)
+        return served
+
+    monkeypatch.setattr(node.store.twin, "serve", noted)
     everyday = b"".join(
         write(index, index * PAGE_BYTES, make_page(1000, index)) for index in range(40)
     )
@@ -96,6 +111,8 @@ def test_the_compiled_pass_is_reached() -> None:
     assert node.store.counters.put == 40
     content = b"".join(make_page(1000, index) for index in range(40))
     assert bytes(node.answered).endswith(content)
+    assert sum(calls) == 41
+    assert len(calls) > 1
 
 
 def test_a_write_into_a_leaf_of_zeros_makes_a_leaf_of_its_own() -> None:
@@ -171,3 +188,50 @@ def test_a_page_that_is_damaged_and_then_lost_is_never_answered() -> None:
             assert errors == [Errno.NONE, Errno.EIO, Errno.NONE]
         seen.append(node.seen())
     assert seen[0] == seen[1]
+
+
+def with_pages_at_a_peer(*, is_compiled: bool, count: int) -> DiskNode:
+    """Return a node of whose disk the first pages are at a peer, and all others here."""
+    node = DiskNode(is_compiled=is_compiled)
+    node.made.link(ONE)
+    node.say(b"".join(write(at, at * PAGE_BYTES, make_page(1000, at)) for at in range(count)))
+    versions = node.store.versions
+    holder = node.made.engine.machines.holders.adopt(1, ONE, INCARNATION, is_dead=False, pages=0)
+    while (block := versions.zbud.oldest(Family.OWN_PERSISTENT)) is not None:
+        end_leaving(versions, begin_leaving(versions, block), holder.id)
+    rest = range(count, DISK_PAGES)
+    node.say(b"".join(write(at, at * PAGE_BYTES, make_page(1000, at)) for at in rest))
+    return node
+
+
+def reads(*places: int) -> bytes:
+    return b"".join(request(Command.READ, at, at * PAGE_BYTES, PAGE_BYTES) for at in places)
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_reads_that_are_owed_hold_no_pages_that_were_answered(is_compiled: bool) -> None:
+    if is_compiled:
+        require_compiled()
+    node = with_pages_at_a_peer(is_compiled=is_compiled, count=1)
+    for _ in range(3):
+        node.say(reads(*range(DISK_PAGES)))
+    assert node.transmission.in_flight_count == 3
+    assert not [page for get in node.pager._gets for page in get.pages if page]
+
+
+def test_reads_of_one_page_at_a_peer_are_not_looked_through_for_each_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    require_compiled()
+    node = with_pages_at_a_peer(is_compiled=True, count=1)
+    assert node.store.twin is not None
+    serve, calls = node.store.twin.serve, list[int]()
+
+    def noted(*arguments: Any) -> Any:
+        calls.append(len(arguments[2]))
+        return serve(*arguments)
+
+    monkeypatch.setattr(node.store.twin, "serve", noted)
+    node.say(reads(*[0] * 500))
+    assert node.transmission.in_flight_count == 500
+    assert len(calls) < 10

@@ -1,5 +1,7 @@
 """Pages at peers are asked for before their readers come to them: seldom waited for, never older than they may be."""
 
+import random
+
 import pytest
 from trio.testing import MockClock
 
@@ -162,4 +164,19 @@ async def test_a_read_that_waits_for_what_is_late_is_hedged(
     cluster.run(4 * HEDGE_SECONDS_MAX)
     assert all(get.result is not None for get in gets)
     cluster.let_go(1, 0)
+    finish(cluster, client)
+
+
+async def test_runs_of_any_length_in_steps_fit_into_frames(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """What is asked for ahead is by whole runs, and a frame takes 128 pages."""
+    cluster, client, runs = far(seed, mock_clock)
+    # Of each length that this needs at once: the remainder of what is asked for is what matters.
+    rng, start = random.Random(seed), runs[0]
+    while start + 127 < PAGES:
+        count = rng.randrange(65, 127)
+        client.wait(client.get(start, count))
+        start += count + 28
+    assert statistics(cluster).asked_pages_total
     finish(cluster, client)

@@ -37,6 +37,7 @@ _PAGE_SHIFT: Final = PAGE_BYTES.bit_length() - 1
 
 # Requests that one call of the pager is worth while for.
 _REQUESTS_MIN: Final = 2
+_ROUND_REQUESTS_MIN: Final = 8
 _READ_BYTES_MIN: Final = _REQUESTS_MIN * REQUEST_BYTES
 # A WRITE of a page.
 _WRITE_BYTES: Final = REQUEST_BYTES + PAGE_BYTES
@@ -92,14 +93,17 @@ class Together:
         return self._rare.pages_of_pass >= PASS_PAGES_MAX or self._in_flight.is_full
 
     def _serve_by_compiled_loops(self, write_word: int) -> None:
-        """Serve what is everyday, and READs of pages at peers in between together."""
-        received = self._received
+        """Serve what is everyday, and READs of pages at peers in between together.
+
+        Each round looks at all that was received, so one that serves little is the last.
+        """
+        received, counted = self._received, self._requests_counted
         while received.start != received.end and not self._is_pass_over:
+            before = counted[_READ] + counted[_WRITE]
             self._serve_everyday(write_word)
-            start = received.start
             if not self._is_pass_over:
                 self._read_together()
-            if received.start == start:
+            if counted[_READ] + counted[_WRITE] < before + _ROUND_REQUESTS_MIN:
                 return
 
     def _serve_everyday(self, write_word: int) -> None:

@@ -57,7 +57,10 @@ class EachGot(NamedTuple):
 
 
 class EachCame(NamedTuple):
-    """Some of the pages that were to follow: their positions, the pages at these, and why some failed."""
+    """Some of the pages that were to follow: their positions, the pages at these, and why some failed.
+
+    The pages are there for the call that tells of them, and no longer.
+    """
 
     positions: list[int]
     pages: Pages

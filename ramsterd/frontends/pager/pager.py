@@ -140,7 +140,9 @@ class Pager:
         done: Callable[[EachCame], None],
     ) -> None:
         """Likewise, of pages that are each for itself."""
-        pending = self._engine.fetch(pool, object_id, indexes, found, now=self.now(), is_each=True)
+        # Those that are here were handed over: what waits holds nothing that nobody counts.
+        rest = RunOfPages([None] * len(found.pages), found.elsewhere, found.lost_count)
+        pending = self._engine.fetch(pool, object_id, indexes, rest, now=self.now(), is_each=True)
         self._gets[pending] = client
         client.gets[pending] = partial(_end_some, done)
 
@@ -290,4 +292,7 @@ def _end_run(done: GetDoneCallback, pending: PendingGet) -> None:
 
 
 def _end_some(done: Callable[[EachCame], None], pending: PendingGet) -> None:
-    done(EachCame(pending.take_came(), pending.pages, pending.failed))
+    came = pending.take_came()
+    done(EachCame(came, pending.pages, pending.failed))
+    for position in came:
+        pending.pages[position] = None

@@ -1,4 +1,4 @@
-"""Arrival: what comes of a page is not always what was asked for (core.install)."""
+"""Arrival: what a row says of the version that was asked for, and of a zpage that came (core.install has the rest)."""
 
 from ramsterd.core.codec import decode_same
 from ramsterd.core.rows import Rows

@@ -290,7 +290,8 @@ class Asking:
                 self._overdue[request.holder] = left
             else:
                 del self._overdue[request.holder]
-        if answered_at is not None:
+        # Behind pages that nobody waited for an answer comes later than others do.
+        if answered_at is not None and request.ahead is None:
             self._latency.on_answer(answered_at - request.asked_at)
         return request
 

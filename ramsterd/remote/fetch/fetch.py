@@ -1,17 +1,14 @@
 """Fetch: pages that a get waits for are requested from a holder, checked, and served.
 
-A page is requested once, however many gets wait for it (`pending`), from one of its holders
-(`asking`).
-The answer is compared with the serial that the row has now (`arrival`).
-So a page that was put again or flushed meanwhile is never served or localified: the get looks it up
-again.
+A page is requested once, however many gets wait for it (`pending`), from a holder (`asking`).
+The answer is compared with the serial that the row has now (`core.install`): a page that was put
+again or flushed meanwhile is never served or localified, and the get looks it up again.
 
 Another holder is asked at once when the link is lost, the request fails, or the page is missing or
 damaged; and when the answer is late (a hedge).
 The first good answer serves all that wait; later answers are ignored.
 
-After a failed request the pages stay wanted.
-Without another holder they are requested again when their holder is linked again.
+After a failed request the pages stay wanted, and are requested again when a holder is linked again.
 A get ends at its own deadline, or at once when all its holders are down; it leaves nothing behind.
 One that outwaits unreachable holders does neither as long as one of them may come back
 (`may_come_back`), within its own bound.
@@ -84,7 +81,7 @@ class Fetches:
         self.has_done, self.take_done = self._gets.has_done, self._gets.take_done
         self.has_queued = self._asking.has_queued
         self._fetched = 0
-        self._fetched_zpage_bytes = 0
+        self._fetched_bytes = 0
         self._installed = 0
         self._overtaken = 0
         self._corrupt = 0
@@ -224,14 +221,16 @@ class Fetches:
         self._installed += installed
         if request.ahead is not None:
             self._read_ahead.on_answer(request, packed, frame.body, all_waiters, now)
-        deliver = self._gets.deliver
-        for row, code, page, waiters in zip(rows, packed, pages, all_waiters, strict=True):
+        deliver, table = self._gets.deliver, self._store.rows
+        each = zip(rows, serials, packed, pages, all_waiters, strict=True)
+        for row, serial, code, page, waiters in each:
             if page:
                 self._fetched += 1
-                self._fetched_zpage_bytes += code & ZPAGE_BYTES_MASK
+                self._fetched_bytes += code & ZPAGE_BYTES_MASK
                 for pending, position in waiters:
                     deliver(pending, position, page)
-            elif page is not None:
+            elif page is not None or (waiters and serial_elsewhere(table, row) != serial):
+                # What came before in the same answer may have ended it, too.
                 self._overtaken += 1
                 self._look_up_again(waiters)
             elif waiters:
@@ -383,8 +382,7 @@ class Fetches:
             wanted_pages=len(self._gets.wanted),
             requests_in_flight=self._asking.in_flight,
             fetched_pages_total=self._fetched + self._read_ahead.served,
-            fetched_zpage_bytes_total=self._fetched_zpage_bytes
-            + self._read_ahead.served_zpage_bytes,
+            fetched_zpage_bytes_total=self._fetched_bytes + self._read_ahead.served_zpage_bytes,
             localified_pages_total=self._installed + self._read_ahead.localified,
             overtaken_pages_total=self._overtaken,
             corrupt_pages_total=self._corrupt,

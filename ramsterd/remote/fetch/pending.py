@@ -116,8 +116,8 @@ class PendingGets:
         return self.wanted.pop(serial, [])
 
     def put_back(self, serial: int, waiters: list[Waiter]) -> None:
-        """They wait on."""
-        self.wanted[serial] = waiters
+        """They wait on, with those who have come meanwhile."""
+        self.wanted[serial] = [*waiters, *self.wanted.get(serial, ())]
 
     # Being over.
 
@@ -223,7 +223,7 @@ class PendingGets:
             if first.outwaits:
                 del self._waiting[first]
                 self._outwaiting[first] = None
-                self.outwaited += 1
+                self.outwaited += first.reads
             else:
                 self._give_up_all(first)
         while self._last_deadline() <= now:

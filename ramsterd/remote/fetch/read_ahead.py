@@ -184,7 +184,7 @@ class ReadAhead:
                 continue
             page_object = self._store.pools[pool].find_object(object_id)
             while page_object is not None and looked_at < LOOKED_AT_MAX:
-                if self._requests + len(requests) >= REQUESTS_MAX:
+                if self._requests >= REQUESTS_MAX:
                     return requests
                 runs = trend.take(min(PAGES_PER_FRAME_MAX, self._free_bytes() // PAGE_BYTES))
                 if not runs:
@@ -204,8 +204,12 @@ class ReadAhead:
         asking: Asking,
         wanted: Container[int],
     ) -> list[FetchRequest]:
-        """Return a request for each holder of pages of these runs that are neither here nor on their way."""
-        requests: dict[int, FetchRequest] = {}
+        """Return requests to holders of pages of these runs that are neither here nor on their way.
+
+        Where there would be too many requests, the rest is left to the gets that want it.
+        """
+        requests: list[FetchRequest] = []
+        newest: dict[int, FetchRequest] = {}
         kept, is_asked, choose = self.by_serial, asking.is_asked, asking.choose_linked
         for index, count in runs:
             found = find_elsewhere(self._store.versions, page_object, index, count)
@@ -214,18 +218,21 @@ class ReadAhead:
                     continue
                 if not (holder := choose(row, first, second)):
                     continue
-                request = requests.get(holder)
-                if request is None:
+                request = newest.get(holder)
+                if request is None or len(request.serials) == PAGES_PER_FRAME_MAX:
+                    if self._requests + len(requests) == REQUESTS_MAX:
+                        continue
                     ahead = Ahead(trend, trend.turn, 0, 0)
-                    request = requests[holder] = FetchRequest(holder, [], [], ahead=ahead)
+                    request = newest[holder] = FetchRequest(holder, [], [], ahead=ahead)
+                    requests.append(request)
                 request.serials.append(serial)
                 request.rows.append(row)
                 assert request.ahead is not None
                 request.ahead.zpage_bytes += zbytes
-        for request in requests.values():
+        for request in requests:
             asking.ask_ahead(request)
             self._begin(request)
-        return list(requests.values())
+        return requests
 
     def _begin(self, request: FetchRequest) -> None:
         assert request.ahead is not None

@@ -129,7 +129,7 @@ class Trend:
     # What to ask for.
 
     def take(self, pages_max: int) -> list[tuple[int, int]]:
-        """Return the runs to ask for ahead now, of about so many pages at most: they count as asked for."""
+        """Return the runs to ask for ahead now: of so many pages at most, or one; they count as asked for."""
         missing = min(self.window - self.ahead, pages_max)
         if self.stride is None or missing < min(FRAME_PAGES, self.window // 2) or missing <= 0:
             return []
@@ -140,7 +140,8 @@ class Trend:
         period, count = self.stride + self.count, self.count
         if abs(period) < count:
             return []  # the same pages again and again: what follows is mostly here
-        asked, wanted = self.ahead // count, (self.ahead + missing) // count
+        asked = self.ahead // count
+        wanted = asked + max(1, missing // count)
         starts = [self.next + step * period for step in range(asked, wanted)]
         self.ahead = max(self.ahead, wanted * count)
         return [(start, count) for start in starts if start >= 0]

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from ramsterd import compiled
-from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.passes import serve_pass
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.store import Store
+from ramsterd.core.table import LEAF_PAGES, PageTable
 from ramsterd.core.twin import LAYOUT, Twin
+from tests.fakes.nbd_words import write
 from tests.helpers.disk import OBJECT, flip_a_bit, put_run, read, remotify_all, row_of
-from tests.helpers.made_pages import joined, make_fill, make_page, make_run
+from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run
 from tests.helpers.requirements import require_compiled
 
 ROOT = Path(__file__).parents[3]
@@ -111,3 +115,31 @@ def test_a_variable_chooses_python(value: str, *, is_pure: bool) -> None:
         env={compiled.PURE_VARIABLE: value}, cwd=ROOT,
     )  # fmt: skip
     assert done.stdout.split() == ([f"RAMSTER_PURE={value}", "True"] if is_pure else ["False"])
+
+
+def test_a_leaf_that_a_pass_fills_with_zeros_again_and_again_is_folded_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone then: another look would be at what others have there, or at nothing."""
+    require_compiled()
+    disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
+    zeros, leaves = bytes(PAGE_BYTES), (0, LEAF_PAGES)
+    for first in leaves:
+        put_run(store, disk, first, [*make_run(500, 2), *[zeros] * (LEAF_PAGES - 2)])
+    folded: list[int] = []
+    fold = PageTable.fold
+
+    def noted(table: PageTable, leaf: int) -> None:
+        folded.append(leaf)
+        fold(table, leaf)
+
+    monkeypatch.setattr(PageTable, "fold", noted)
+    places = [first + place for place in (0, 1) for first in leaves]
+    said = b"".join(write(place, place * PAGE_BYTES, zeros) for place in places)
+    served = serve_pass(
+        store, disk, OBJECT, MIB, memoryview(said),
+        is_structured=True, is_writable=True, pages_max=len(places),
+    )  # fmt: skip
+    assert served.writes == len(places)
+    assert len(folded) == len(set(folded)) == len(leaves)
+    store.check_invariants()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from net.connection import HELLO_SECONDS_MAX, Connection
 from net.errors import LocalProtocolError, RemoteProtocolError
@@ -536,3 +537,21 @@ async def test_a_new_incarnation_of_the_peer_replaces_its_old_link(
         assert diary.calls == ["up", "lost", "up"]
         nursery.cancel_scope.cancel()
     assert links == {}
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [[LinkType.KEEPALIVE], [LinkType.PROBE], [LinkType.PROBE, LinkType.KEEPALIVE]],
+    ids=lambda kinds: " ".join(kind.name for kind in kinds),
+)
+async def test_whatever_a_receive_brings_shows_that_the_peer_is_alive(
+    kinds: list[LinkType], autojump_clock: MockClock
+) -> None:
+    diary = Diary()
+    async with trio.open_nursery() as nursery:
+        _, peer = await open_played(nursery, diary)
+        before = diary.signs_of_life
+        peer.say(b"".join(bytes(make_frame(kind)) for kind in kinds))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert diary.signs_of_life == before + 1

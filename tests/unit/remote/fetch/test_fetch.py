@@ -7,6 +7,7 @@ from net.frame import Frame
 from nodemanager.ids import NodeId
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
+from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_FIRST
@@ -345,3 +346,24 @@ def test_what_is_fetched_in_the_background_is_nobodys_wait() -> None:
     get(owner)
     owner.linked.discard(ONE)
     assert owner.fetches.unreachable_reads() == {}
+
+
+def test_who_is_overtaken_waits_with_those_for_the_newer_version_in_the_same_answer() -> None:
+    owner = Owner(copies=2)
+    owner.put_and_send(ONE, OTHER)
+    first = get(owner, 0)
+    for index in range(BLOCK_PAGES):
+        put_again(owner, index)
+    owner.flush()
+    owner.send(ONE, OTHER)
+    second = get(owner, 0)
+    # One holder is asked for both versions at once, and has neither.
+    [request_id] = owner.begin_requests()
+    table = memoryview(wire.get_reply_table([0, 0]))
+    owner.fetches.on_reply(
+        request_id, Frame(MessageType.GET_PAGES, True, request_id, 2, table, memoryview(b"")), 0.0
+    )
+    owner.fetches.check_invariants()
+    owner.answer()
+    for each in (first, second):
+        assert (each.is_over, each.outcome) == (True, None)
