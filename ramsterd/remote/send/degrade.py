@@ -25,7 +25,8 @@ from ramsterd.remote.limits.alarm import Alarm
 GRACE_PART: Final = 1 / 4
 ABSENCE_PART: Final = 1 / 8
 # A shortage is over when there have been enough peers for so long: as long as from one STATUS to the
-# next.  Peers that are nearly full have room for a moment after each, and it is taken at once.
+# next while something changes.  Peers that are nearly full have room for a moment after each, and it
+# is taken at once.
 SETTLED_SECONDS: Final = 0.5
 
 
