@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Self
 
 from config.model import TimersConfig, TlsConfig
@@ -39,6 +40,7 @@ def frame(
     return header + table + body
 
 
+@cache  # to read a key takes a millisecond
 def context_of(tls: TlsConfig | None) -> ssl.SSLContext:
     """Return a client that shows this certificate, or none, and believes anybody."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

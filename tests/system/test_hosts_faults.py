@@ -24,7 +24,7 @@ FAULT_SECONDS_MAX = 60.0
 
 
 def verifying(cluster: Cluster) -> Verifier:
-    return Verifier(cluster[1].uri, MEBIBYTES_OF_FIO, pass_seconds=1.5)
+    return Verifier(cluster[1].uri, MEBIBYTES_OF_FIO, pass_seconds=1)
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ def rack(new_rack: NewCluster) -> Cluster:
     cluster = new_rack(
         budgets=["4MiB", *["40MiB"] * 4],
         export="24MiB",
-        remote="request_seconds_max = 60.0\nput_wait_seconds_max = 60.0",
+        # Read ahead, a page could be had when its holders are gone.
+        remote="request_seconds_max = 60.0\nput_wait_seconds_max = 60.0\nread_ahead_bytes_max = 0",
     )
     cluster.start()
     return cluster
