@@ -139,11 +139,12 @@ def print_run(cell: Cell, run: Run) -> None:
 
 def machine_lines(benchmark: Benchmark) -> list[str]:
     """Say what the figures are measured on and with; the load is kept with each run."""
-    host, libraries = harness.machine_lines()
+    host, libraries, loops = harness.machine_lines()
     qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True)  # fmt: skip
     return [
         host,
         libraries.partition("; load")[0],
+        loops,
         f"{qemu.stdout.splitlines()[0]}, TCG, one virtual processor",
         f"guest: Linux {guest.kernel_release()}, {', '.join(benchmark.versions())}",
         *(f"{each.name}: {each.disk}" for each in SETTINGS if each.disk and not each.has_ramster),
