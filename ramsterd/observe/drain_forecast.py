@@ -127,7 +127,8 @@ def _bytes_max(now: DaemonStatistics, node: str, said: DrainSaid) -> int | None:
         return now.engine.foreign_zpage_bytes
     bytes_max = said.pages_foreign * PAGE_BYTES
     for row in now.engine.nodes.nodes:
-        if row.config.name == node and row.status is not None:
+        # One that said it uses nothing said so before the pages came that it tells of now.
+        if row.config.name == node and row.status is not None and row.status.pressure:
             bytes_max = min(bytes_max, int(row.status.pressure * row.status.budget_bytes))
     return bytes_max
 

@@ -72,6 +72,13 @@ def test_the_bytes_of_another_node_are_bounded_by_what_it_uses() -> None:
     assert plan(row(1, is_local=True), row(2), said=few).bytes_max == 3 * PAGE_BYTES
 
 
+def test_a_status_from_before_its_pages_came_is_no_bound() -> None:
+    fresh = row(2)
+    assert fresh.status is not None
+    found = plan(row(1, is_local=True), replace(fresh, status=replace(fresh.status, pressure=0.0)))
+    assert found.bytes_max == 512 * PAGE_BYTES
+
+
 def test_of_itself_a_node_knows_whose_pages_they_are() -> None:
     found = plan(row(1, is_local=True), row(2), node="n1")
     assert [(each.node, each.pages) for each in found.owners] == [("n2", 20)]
