@@ -13,8 +13,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from hypothesis import settings  # noqa: PLC0415  # see above
 
-    # Machines are slow when they are busy.  The suite is run at each change: what is seldom is for the long form.
-    settings.register_profile("ramster", deadline=None, max_examples=60)
-    # `make test ARGS='tests/properties --hypothesis-profile thorough'`: thirty times as many examples.
+    # Machines are slow when they are busy.
+    settings.register_profile("ramster", deadline=None)
+    # `make test ARGS='tests/properties --hypothesis-profile thorough'`: twenty times as many examples.
     settings.register_profile("thorough", deadline=None, max_examples=2000)
     settings.load_profile("ramster")

@@ -25,11 +25,11 @@ SIZES = st.sampled_from([-1, 0, 200, 1000, 4096]) | st.integers(1, 4096)
 SEEDS = st.integers(0, 1000)
 NUMBERS = st.integers(0, 1 << 20)
 # An example of these machines costs as much as several of others.
-EXAMPLES_FRACTION: Final = 1 / 3
+EXAMPLES_FRACTION: Final = 0.2
 
 
 def settings_of_machines() -> settings:
-    """Return how long to look: 20 examples, and 666 with `--hypothesis-profile thorough`."""
+    """Return how long to look: 20 examples, and 400 with `--hypothesis-profile thorough`."""
     return settings(
         max_examples=int(settings().max_examples * EXAMPLES_FRACTION),
         stateful_step_count=40,

@@ -81,7 +81,7 @@ def test_the_store_that_is_damaged_here_has_some_of_everything() -> None:
 
 
 @given(seed=st.integers(0, 1 << 30), table=st.sampled_from(TABLES), flips=st.integers(1, 30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_whatever_stands_there_is_judged_and_stable_once_repaired(
     seed: int, table: str, flips: int
 ) -> None:

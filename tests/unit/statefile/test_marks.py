@@ -364,7 +364,7 @@ class Incarnations(RuleBasedStateMachine):
 
 
 TestLives = pytest.mark.slow(Incarnations.TestCase)
-TestLives.settings = settings(max_examples=100, stateful_step_count=40)
+TestLives.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 @given(st.integers(0, 1 << 64))
