@@ -7,10 +7,18 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.frontends.pager import EachCame, PutOutcome
 from tests.helpers.disk import OBJECT
-from tests.helpers.sim_nodes import PAGE, eventually, noise, run_nodes
+from tests.helpers.sim_nodes import PAGE, SimNode, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN
 LARGE = 4 * BUDGET_BYTES_MIN
+
+
+async def fill_beyond_memory(node: SimNode) -> None:
+    """Write so much that the first pages are at the peer."""
+    for index in range(1000):
+        assert node.put(index, noise(index)) is not PutOutcome.REFUSED
+        await trio.lowlevel.checkpoint()
+    await eventually(lambda: node.pager.statistics().waiting_puts == 0)
 
 
 async def test_local_page_is_answered_at_once(autojump_clock: MockClock) -> None:
@@ -28,10 +36,7 @@ async def test_local_page_is_answered_at_once(autojump_clock: MockClock) -> None
 
 async def test_page_at_a_peer_is_called_back(autojump_clock: MockClock) -> None:
     async with run_nodes(SMALL, LARGE) as [node, peer]:
-        for index in range(1000):
-            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
-            await trio.lowlevel.checkpoint()
-        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
+        await fill_beyond_memory(node)
         assert peer.pages_here()
         node.done.clear()
         assert node.get(0, 3) is None
@@ -45,10 +50,7 @@ async def test_pages_anywhere_are_told_each_as_it_comes_and_what_is_here_at_once
     autojump_clock: MockClock,
 ) -> None:
     async with run_nodes(SMALL, LARGE) as [node, _]:
-        for index in range(1000):
-            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
-            await trio.lowlevel.checkpoint()
-        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
+        await fill_beyond_memory(node)
         told: list[EachCame] = []
         indexes = [999, 1, 2000, 0, 2, 1, 3]
 
@@ -70,10 +72,7 @@ async def test_pages_anywhere_whose_client_is_gone_are_told_to_nobody(
     autojump_clock: MockClock,
 ) -> None:
     async with run_nodes(SMALL, LARGE) as [node, _]:
-        for index in range(1000):
-            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
-            await trio.lowlevel.checkpoint()
-        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
+        await fill_beyond_memory(node)
         told: list[EachCame] = []
         client = node.pager.open_client()
         assert client.get_each(node.pool, OBJECT, [0, 1], told.append).follow == [0, 1]
@@ -89,10 +88,7 @@ async def test_pages_anywhere_whose_client_is_gone_are_told_to_nobody(
 async def test_patch_of_a_page_at_a_peer(autojump_clock: MockClock) -> None:
     """The second patch is asked for while the first waits for the page: both are in it at the end."""
     async with run_nodes(SMALL, LARGE) as [node, _]:
-        for index in range(1000):
-            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
-            await trio.lowlevel.checkpoint()
-        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
+        await fill_beyond_memory(node)
         node.done.clear()
         assert node.patch(0, 0, b"abc") is None
         assert node.patch(0, 512, b"def") is None
