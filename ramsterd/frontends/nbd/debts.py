@@ -60,9 +60,9 @@ class Debts:
     ) -> None:
         """Answer READs of one page each as far as their pages are here, or lost; the others follow."""
         self.in_flight.begin(len(follow) * PAGE_BYTES, len(follow))
-        start = 0
+        start, followed = 0, {*follow}
         for position in (*lost, len(pages)):
-            self._answer_here(cookies, offsets, pages, range(start, position), {*follow})
+            self._answer_here(cookies, offsets, pages, range(start, position), followed)
             if position < len(pages):
                 self.answer(cookies[position], failure_of(GetOutcome.LOST))
             start = position + 1

@@ -118,9 +118,8 @@ class PagerClient:
         found, lost = self._get_each(pool, object_id, indexes)
         if not found.elsewhere:
             return EachGot(found.pages, [], lost)
-        got = EachGot(list(found.pages), [position for position, _ in found.elsewhere], lost)
         self._pager.fetch_each(self, pool, object_id, indexes, found, done)
-        return got
+        return EachGot(found.pages, [position for position, _ in found.elsewhere], lost)
 
     def put_each(
         self,
