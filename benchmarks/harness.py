@@ -167,7 +167,7 @@ def loops() -> str:
         compiled = importlib.import_module("ramsterd.compiled")
     except ImportError:
         return "Python (there are no others)"
-    return "compiled" if compiled.loops is not None else f"Python ({compiled.WHY_NOT})"
+    return str(compiled.describe())
 
 
 def cpu_model() -> str:
