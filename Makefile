@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors only.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+# What only tests and linters import is compiled when it is imported.
+PIP_TO_TEST := $(PIP) --no-compile
 SOURCES_OF_INSTALL := pyproject.toml constraints.txt setup.py $(wildcard ramsterd/compiled/*.[ch])
 
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
@@ -121,25 +123,25 @@ $(VENV)/installed: $(VENV)/made $(SOURCES_OF_INSTALL)
 $(VENV)/installed-test: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster and its test libraries into $(VENV)" >&2
 	@sh .ci/install-compiler $(BIN)/python
-	@$(PIP) -e '.[test]'
+	@$(PIP_TO_TEST) -e '.[test]'
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-fuzz: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster, its test libraries and its fuzzing engine into $(VENV)" >&2
 	@sh .ci/install-compiler $(BIN)/python
-	@$(PIP) -e '.[fuzz]'
+	@$(PIP_TO_TEST) -e '.[fuzz]'
 	@touch $@ $(VENV)/installed $(VENV)/installed-test
 
 # Benchmarks of guests are made of what the tests of guests are made of.
 $(VENV)/installed-plot: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster, its test libraries and matplotlib into $(VENV)" >&2
 	@sh .ci/install-compiler $(BIN)/python
-	@$(PIP) -e '.[test,plot]'
+	@$(PIP_TO_TEST) -e '.[test,plot]'
 	@touch $@ $(VENV)/installed $(VENV)/installed-test
 
 # The type checker reads the tests, so it needs their libraries too.
 $(VENV)/installed-lint: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster, its test libraries and its checkers into $(VENV)" >&2
 	@sh .ci/install-compiler $(BIN)/python
-	@$(PIP) -e '.[test,lint]'
+	@$(PIP_TO_TEST) -e '.[test,lint]'
 	@touch $@ $(VENV)/installed $(VENV)/installed-test

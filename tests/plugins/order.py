@@ -1,12 +1,12 @@
-"""The order of a parallel run: at any time some tests wait and others need the processor.
+"""The order of a parallel run: at any time some tests wait and others need the processor, and no worker is left with a long one.
 
 Each worker begins with a stretch of the tests, and takes from the stretches of others when its own is done.  So each
-stretch begins with its share of those that take longest, which no worker shall be left with in the end; then tests of
-real programs, which mostly wait, and all others stand side by side in the same proportion everywhere.
+stretch has its share of those that take longest spread over its first part, and ends with quick ones only; tests of
+real programs, which mostly wait, and all others stand between in the same proportion everywhere.
 A test that is `alone` comes before all, while the other workers have quick ones: it waits for what has begun.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Final
@@ -19,6 +19,9 @@ FIRST: Final = ("alone", "timeout")
 SPREAD: Final = ("system", "slow")
 # Quick ones that take seconds together: it does not matter then which worker is the first to begin.
 QUICK_BEFORE_LONG: Final = 100
+# The part of a stretch over which its longest ones are spread, and the part of all quick ones that come last.
+LONG_WITHIN: Final = 0.6
+QUICK_AT_LAST: Final = 0.2
 
 
 # Last, when all plugins and folders have set their marks.
@@ -34,17 +37,36 @@ def arranged(items: Iterable[pytest.Item], workers: int) -> list[pytest.Item]:
     # Each worker has collected the files in an order of its own.
     ranked = sorted(items, key=lambda item: (rank(item), item.path))
     count = sum(rank(item) < len(FIRST) for item in ranked)
-    first, others = ranked[:count], ranked[count:]
-    leading = max(0, len(others) - QUICK_BEFORE_LONG * (workers - 1))
-    quick, rest = iter(others[leading:]), iter(spread(others[:leading]))
+    long, others = ranked[:count], ranked[count:]
+    quick_count = sum(rank(item) == len(FIRST) + len(SPREAD) for item in others)
+    last_count = int(quick_count * QUICK_AT_LAST)
+    leading_count = min(QUICK_BEFORE_LONG * (workers - 1), quick_count - last_count)
+    others, last = others[: len(others) - last_count], iter(others[len(others) - last_count :])
+    others, leading = (
+        others[: len(others) - leading_count],
+        iter(others[len(others) - leading_count :]),
+    )
+    rest = iter(spread(others))
     stretches: list[pytest.Item] = []
     for worker in range(workers):
-        if worker:
-            stretches += islice(quick, QUICK_BEFORE_LONG)
-        stretches += first[worker::workers]
-        end = len(ranked) * (worker + 1) // workers
-        stretches += islice(rest, max(0, end - len(stretches)))
-    return [*stretches, *rest]
+        length = len(ranked) * (worker + 1) // workers - len(stretches)
+        head = [*islice(leading, QUICK_BEFORE_LONG if worker else 0)]
+        tail = [*islice(last, last_count // workers)]
+        own = long[worker::workers]
+        middle = [*islice(rest, max(0, length - len(head) - len(own) - len(tail)))]
+        stretches += [*head, *among(own, middle), *tail]
+    return [*stretches, *rest, *leading, *last]
+
+
+def among(few: Sequence[pytest.Item], many: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Spread some tests evenly over the first part of others, beginning with one of them."""
+    step = len(many) * LONG_WITHIN / max(1, len(few))
+    mixed, begin = [], 0
+    for place, item in enumerate(few):
+        end = int(place * step)
+        mixed += [*many[begin:end], item]
+        begin = end
+    return [*mixed, *many[begin:]]
 
 
 def spread(ranked: list[pytest.Item]) -> list[pytest.Item]:

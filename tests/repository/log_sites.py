@@ -4,6 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -42,10 +44,11 @@ class Site:
         return shown[:SHOWN_CHARACTERS_MAX].rpartition(" ")[0] + " …"
 
 
-def sites() -> Iterator[Site]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield from _sites_of(path)
+@cache
+def sites() -> tuple[Site, ...]:
+    """Return all of them; files are read when a test asks first, not as tests are collected."""
+    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    return tuple(chain.from_iterable(map(_sites_of, paths)))
 
 
 def _sites_of(path: Path) -> Iterator[Site]:

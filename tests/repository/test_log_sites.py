@@ -14,7 +14,6 @@ from ramsterd.host.logs.limiter import SPAN_SECONDS, Limiter
 from tests.docs.pages import DOCS, rows, section
 from tests.repository.log_sites import Site, sites
 
-SITES: Final = list(sites())
 TABLE: Final = rows(
     section((DOCS / "security.md").read_text(), "What others can write into the log")
 )
@@ -42,18 +41,18 @@ OF_NOBODY_ELSE: Final = {
 
 
 def test_there_are_calls() -> None:
-    assert len(SITES) > 90
-    assert {site.path for site in SITES} > {"net/tls.py", "net/listener.py", "ramsterd/daemon.py"}
+    assert len(sites()) > 90
+    assert {site.path for site in sites()} > {"net/tls.py", "net/listener.py", "ramsterd/daemon.py"}
 
 
 def test_every_line_has_a_constant_text() -> None:
-    assert [f"{site.path}:{site.line}" for site in SITES if site.text is None] == []
+    assert [f"{site.path}:{site.line}" for site in sites() if site.text is None] == []
 
 
 def test_all_that_others_can_cause_is_in_the_table() -> None:
     caused = {
         (site.shown, site.lines_max)
-        for site in SITES
+        for site in sites()
         if site.path.startswith(OF_OTHERS)
         and site.method != "debug"
         and site.text not in OF_NOBODY_ELSE
@@ -63,7 +62,7 @@ def test_all_that_others_can_cause_is_in_the_table() -> None:
 
 
 def test_no_exception_outlives_its_line() -> None:
-    assert {site.text for site in SITES} >= OF_NOBODY_ELSE
+    assert {site.text for site in sites()} >= OF_NOBODY_ELSE
 
 
 class Written(LogHandler):
@@ -93,7 +92,7 @@ def record_of(site: Site) -> logging.LogRecord:
     "site",
     [
         pytest.param(site, id=f"{site.path}:{site.shown[:40]}")
-        for site in SITES
+        for site in sites()
         if site.path.startswith(OF_OTHERS) and site.method != "debug"
     ],
 )

@@ -220,7 +220,7 @@ def test_an_unmarked_slow_test_is_found_when_asked(tmp_path: Path) -> None:
     assert found == {"test_that_works_and_says_nothing", "test_that_waits_and_says_nothing"}
 
 
-def test_a_parallel_run_begins_with_what_takes_longest_and_mixes_all_others(tmp_path: Path) -> None:
+def test_a_parallel_run_takes_what_takes_longest_early_and_mixes_all_others(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(ORDERED_TESTS)
     (tmp_path / "test_more.py").write_text(MORE_ORDERED_TESTS)
 
@@ -231,12 +231,12 @@ def test_a_parallel_run_begins_with_what_takes_longest_and_mixes_all_others(tmp_
         return [word.partition("::test_")[2] for line in words for word in line if "::" in word]
 
     assert order("-n", "1") == [
-        "alone", "waits_long", "waits", "quick", "quick_too", "slow", "waits_more", "quick_more",
+        "alone", "waits", "waits_long", "quick", "quick_too", "slow", "waits_more", "quick_more",
     ]  # fmt: skip
     assert order()[:6] == ["quick", "slow", "waits", "waits_long", "alone", "quick_too"]
 
 
-def test_each_worker_begins_with_its_share_of_what_takes_longest() -> None:
+def test_each_worker_has_its_share_of_what_takes_longest_and_ends_with_quick_ones() -> None:
     def item(number: int, *marks: str) -> Any:
         return SimpleNamespace(
             number=number, path=number // 5, iter_markers=lambda: [SimpleNamespace(name=mark) for mark in marks],
@@ -247,14 +247,19 @@ def test_each_worker_begins_with_its_share_of_what_takes_longest() -> None:
     found = arranged([*quick, *waits, *long, *alone], 2)
     first, second = found[:233], found[233:]
     assert {*map(id, found)} == {*map(id, [*quick, *waits, *long, *alone])}
-    assert first[:3] == [*alone, long[1], long[3]]
+    assert first[0] is alone[0]
     # Meanwhile the other one has quick ones: the one that is alone waits for what has begun.
     assert all(each in quick for each in second[:QUICK_BEFORE_LONG])
-    assert second[QUICK_BEFORE_LONG:][:3] == long[::2]
-    for half in (first[3:], second[QUICK_BEFORE_LONG + 3 :]):
+    assert second[QUICK_BEFORE_LONG] is long[0]
+    for half, own in ((first, long[1::2]), (second, long[::2])):
+        places = [place for place, each in enumerate(half) if each in long]
+        assert [half[place] for place in places] == own
+        assert max(places) < len(half) * 3 // 4
+        assert min(after - before for before, after in pairwise(places)) > 10
         waiting = [place for place, each in enumerate(half) if each in waits]
-        assert len(waiting) in range(len(half) // 10, len(half) // 3)
+        assert len(waiting) in range(len(half) // 12, len(half) // 3)
         assert max(after - before for before, after in pairwise(waiting)) < len(half) // 4
+        assert all(each in quick for each in half[-30:])
 
 
 def test_each_worker_begins_to_collect_elsewhere_and_all_have_the_same_order(
