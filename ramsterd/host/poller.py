@@ -1,7 +1,8 @@
 """The loop polls a little before it sleeps (`poll_window` says how long), as an instrument of trio.
 
 While it polls, other threads of the process run, for each look gives up the lock of the
-interpreter, and so do other processes that want the core.
+interpreter, and so do other processes that want the core: behind each look it is offered to them,
+and if one takes it polling ends for a while.
 """
 
 import logging
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import trio
 
-from ramsterd.host.poll_window import PollWindow
+from ramsterd.host.poll_window import CROWDED_NANOSECONDS, PollWindow
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -25,6 +26,8 @@ class PollStatistics:
     # Waits that something ended while the loop polled, and those that went on as a sleep.
     hit_polls_total: int
     missed_polls_total: int
+    # Polls that ended because another process wanted the core.
+    crowded_polls_total: int
     polled_seconds_total: float
     # The window now.
     poll_window_seconds: float
@@ -54,7 +57,8 @@ class Poller(trio.abc.Instrument):
         self._look: Callable[[int], object] | None = None
         # 0: the loop did not wait.
         self._began_at = 0
-        self._hit_polls_total = self._missed_polls_total = self._polled_nanoseconds_total = 0
+        self._hit_polls_total = self._missed_polls_total = self._crowded_polls_total = 0
+        self._polled_nanoseconds_total = 0
 
     async def run(self) -> None:
         """Poll for the loop that this runs in, until cancelled; return at once if that is not to be."""
@@ -94,13 +98,22 @@ class Poller(trio.abc.Instrument):
         """See `trio.abc.Instrument`."""
         del timeout
         if self._began_at:
-            self._window.on_waited(self._clock() - self._began_at)
+            now = self._clock()
+            self._window.on_waited(now - self._began_at, now)
 
     def _poll(self, look: Callable[[int], object], until: int) -> None:
-        while not (is_ready := look(0)) and self._clock() < until:
+        now = self._began_at
+        is_crowded = False
+        while not ((is_ready := look(0)) or is_crowded or now >= until):
+            before = now
             os.sched_yield()
-        self._polled_nanoseconds_total += self._clock() - self._began_at
-        if is_ready:
+            now = self._clock()
+            is_crowded = now - before > CROWDED_NANOSECONDS
+        self._polled_nanoseconds_total += now - self._began_at
+        if is_crowded:
+            self._crowded_polls_total += 1
+            self._window.on_crowded(now)
+        elif is_ready:
             self._hit_polls_total += 1
         else:
             self._missed_polls_total += 1
@@ -110,6 +123,7 @@ class Poller(trio.abc.Instrument):
         return PollStatistics(
             hit_polls_total=self._hit_polls_total,
             missed_polls_total=self._missed_polls_total,
+            crowded_polls_total=self._crowded_polls_total,
             polled_seconds_total=self._polled_nanoseconds_total / 1e9,
             poll_window_seconds=self._window.nanoseconds / 1e9,
         )

@@ -101,8 +101,14 @@ def _loop(now: DaemonStatistics) -> Iterator[Metric]:
     polling = now.polling
     yield counter(
         "polls", "Waits of the event loop that began with polling, by outcome. Hit: it heard of"
-        " something before it slept.", ["outcome"],
-        by({"hit": polling.hit_polls_total, "missed": polling.missed_polls_total}),
+        " something before it slept. Crowded: another process wanted the core.", ["outcome"],
+        by(
+            {
+                "hit": polling.hit_polls_total,
+                "missed": polling.missed_polls_total,
+                "crowded": polling.crowded_polls_total,
+            }
+        ),
     )  # fmt: skip
     yield counter(
         "polled_seconds", "Total time that the event loop polled.", [],

@@ -2,7 +2,12 @@
 
 from hypothesis import given, strategies as st
 
-from ramsterd.host.poll_window import FIRST_NANOSECONDS, PollWindow
+from ramsterd.host.poll_window import (
+    FIRST_NANOSECONDS,
+    PAUSE_NANOSECONDS_MAX,
+    PAUSE_NANOSECONDS_MIN,
+    PollWindow,
+)
 
 MAX = 100_000
 
@@ -11,7 +16,7 @@ def windows(*waits: int, nanoseconds_max: int = MAX) -> list[int]:
     window = PollWindow(nanoseconds_max)
     found = []
     for each in waits:
-        window.on_waited(each)
+        window.on_waited(each, 0)
         found.append(window.nanoseconds)
     return found
 
@@ -43,3 +48,35 @@ def test_it_is_never_longer_than_the_limit(waits: list[int], nanoseconds_max: in
     assert all(0 <= each <= nanoseconds_max for each in found)
     for wait, before, after in zip(waits, [0, *found], found, strict=False):
         assert after <= max(before, min(wait, before) * 2, FIRST_NANOSECONDS)
+
+
+def pauses(*idle: int) -> list[int]:
+    """Find the core crowded again and again, so long after the end of each pause; return how long each pause was."""
+    window, now, found = PollWindow(MAX), 0, []
+    for each in (0, *idle):
+        now += each
+        window.on_waited(50_000, now)
+        assert window.nanoseconds, "the pause is over"
+        window.on_crowded(now)
+        assert window.nanoseconds == 0
+        began_at = now
+        while not window.nanoseconds:
+            now += PAUSE_NANOSECONDS_MIN // 2
+            window.on_waited(50_000, now)
+        found.append(now - began_at)
+    return found
+
+
+def test_where_others_want_the_core_no_window_begins_for_a_while() -> None:
+    assert pauses() == [PAUSE_NANOSECONDS_MIN]
+
+
+def test_that_is_longer_each_time_up_to_a_limit() -> None:
+    found = pauses(*[1000] * 9)
+    assert found[:4] == [PAUSE_NANOSECONDS_MIN * 2**power for power in range(4)]
+    assert found[-2:] == [PAUSE_NANOSECONDS_MAX] * 2
+
+
+def test_and_short_again_when_nobody_wanted_it_for_as_long() -> None:
+    found = pauses(1000, 1000, PAUSE_NANOSECONDS_MIN * 4)
+    assert found == [PAUSE_NANOSECONDS_MIN * each for each in (1, 2, 4, 1)]

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from ramsterd.host.poll_window import FIRST_NANOSECONDS
+from ramsterd.host.poll_window import CROWDED_NANOSECONDS, FIRST_NANOSECONDS
 from ramsterd.host.poller import Poller
 
 FAR = 10.0
@@ -67,6 +67,20 @@ async def test_what_does_not_come_is_a_miss_and_the_loop_sleeps() -> None:
         found = poller.statistics()
         assert found.hit_polls_total == before.hit_polls_total
         assert found.missed_polls_total > before.missed_polls_total
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_core_that_others_want_is_left_to_them() -> None:
+    poller = Poller(1000, cores=2, clock=Steps(CROWDED_NANOSECONDS + 1))
+    async with trio.open_nursery() as nursery:
+        await polling(poller, nursery)
+        poller._window.nanoseconds = 10 * CROWDED_NANOSECONDS
+        before = poller.statistics()
+        await trio.sleep(0.05)
+        found = poller.statistics()
+        assert found.crowded_polls_total == before.crowded_polls_total + 1
+        assert found.missed_polls_total == before.missed_polls_total
+        assert found.poll_window_seconds == 0
         nursery.cancel_scope.cancel()
 
 

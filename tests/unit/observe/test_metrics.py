@@ -117,6 +117,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         polling=PollStatistics(
             hit_polls_total=3,
             missed_polls_total=1,
+            crowded_polls_total=2,
             polled_seconds_total=0.5,
             poll_window_seconds=1e-4,
         ),
