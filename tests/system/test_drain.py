@@ -132,15 +132,20 @@ def test_a_holder_gets_its_memory_back_under_load(new_cluster: NewCluster) -> No
     separate(cluster, 3)
     start(cluster, [1, 2, 3])
     with load(cluster):
-        wait_until(lambda: cluster[2].foreign_pages() > 1000, "node 2 keeps pages")
-        ctl(cluster[2], "memory", "set", "--budget", "3MiB")
+        # 6 MiB of random pages and more leave: one of the two has half of them.
+        holder = wait_until(
+            lambda: next((each for each in (cluster[2], cluster[3]) if each.foreign_pages() > 640), None),
+            "a node keeps 2.5 MiB",
+        )  # fmt: skip
+        assert holder is not None
+        ctl(holder, "memory", "set", "--budget", "2MiB")
         wait_until(
-            lambda: cluster[2].engine()["resize"]["state"] == "done",
+            lambda: holder.engine()["resize"]["state"] == "done",
             "the memory is given back",
             seconds_max=30,
         )
-        zbud = cluster[2].engine()["store"]["zbud"]
-        assert zbud["resident_bytes"] <= zbud["budget_bytes"] == 3 * MIB
+        zbud = holder.engine()["store"]["zbud"]
+        assert zbud["resident_bytes"] <= zbud["budget_bytes"] == 2 * MIB
 
 
 def test_where_other_copies_are_enough_a_drain_needs_no_room(new_cluster: NewCluster) -> None:
