@@ -53,7 +53,7 @@ endif
 # Without ARGS several at once (tests/conftest.py).
 test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
 	@sh tests/install-tools
-	@exec $(KEEPING) $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
+	@exec $(KEEPING) $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist loadscope)
 
 # A small Debian is made of the packages of the mirror first.
 test-packages: $(VENV)/installed-test  ## both packages are installed, upgraded and removed in a Debian of its own, and the image is run (root, Debian)

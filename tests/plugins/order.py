@@ -1,27 +1,65 @@
 """The order of a parallel run: at any time some tests wait and others need the processor, and no worker is left with a long one.
 
-Each worker begins with a stretch of the tests, and takes from the stretches of others when its own is done.  So each
-stretch has its share of those that take longest spread over its first part, and ends with quick ones only; tests of
-real programs, which mostly wait, and all others stand between in the same proportion everywhere.
+Workers take from one queue (`Queue`).  Those tests that take longest are spread over its first part, and it ends with quick
+ones only; tests of real programs, which mostly wait, and all others stand between in the same proportion everywhere.
 A test that is `alone` comes before all, while the other workers have quick ones: it waits for what has begun.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby, islice
+from functools import cache
+from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A test that needs more time than others says so by a timeout of its own.
 FIRST: Final = ("alone", "timeout")
 # What the rest consists of, beside those that are quick.
 SPREAD: Final = ("system", "slow")
-# Quick ones that take seconds together: it does not matter then which worker is the first to begin.
-QUICK_BEFORE_LONG: Final = 100
-# The part of a stretch over which its longest ones are spread, and the part of all quick ones that come last.
+# Quick ones that take seconds together: meanwhile one that is alone has begun.
+QUICK_BEFORE_LONG: Final = 200
+# The part of the queue over which its longest ones are spread, and the part of all quick ones that come last.
 LONG_WITHIN: Final = 0.6
 QUICK_AT_LAST: Final = 0.2
+# Here a worker takes one test at a time; elsewhere a file, whose tests take less than to say which comes next.
+ONE_AT_A_TIME: Final = tuple(
+    f"tests/{folder}/"
+    for folder in ("crash", "docs", "properties", "selftest", "simulation", "system", "walkthrough")
+)
+
+
+class Queue(LoadScopeScheduling):  # type: ignore[misc]  # untyped
+    """Hands out tests in the order in which they stand, a few at a time, to who has nothing left."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return taken_together(nodeid)
+
+
+@cache
+def taken_together(nodeid: str) -> str:
+    """Return the name of what a worker takes with a test: tests of one file, or it alone."""
+    path = nodeid.partition("::")[0]
+    return nodeid if path.startswith(ONE_AT_A_TIME) and not shares(path) else path
+
+
+@cache
+def shares(path: str) -> bool:
+    """Whether the tests of a file share what one of them has made."""
+    return 'scope="module"' in (Path(__file__).parents[2] / path).read_text()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Queue | None:
+    """Take part in `--dist loadscope`."""
+    return Queue(config, log) if config.option.dist == "loadscope" else None
 
 
 # Last, when all plugins and folders have set their marks.
@@ -29,33 +67,22 @@ QUICK_AT_LAST: Final = 0.2
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort only in workers: who runs a few by hand gets them as they stand in their files."""
     if hasattr(config, "workerinput"):
-        items[:] = arranged(items, config.workerinput["workercount"])
+        items[:] = arranged(items)
 
 
-def arranged(items: Iterable[pytest.Item], workers: int) -> list[pytest.Item]:
-    """Return the tests in as many stretches as there are workers, all of one length."""
+def arranged(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests as the queue has them."""
     # Each worker has collected the files in an order of its own.
     ranked = sorted(items, key=lambda item: (rank(item), item.path))
-    count = sum(rank(item) < len(FIRST) for item in ranked)
-    long, others = ranked[:count], ranked[count:]
+    alone = [item for item in ranked if rank(item) == 0]
+    long = [item for item in ranked if 0 < rank(item) < len(FIRST)]
+    others = ranked[len(alone) + len(long) :]
     quick_count = sum(rank(item) == len(FIRST) + len(SPREAD) for item in others)
     last_count = int(quick_count * QUICK_AT_LAST)
-    leading_count = min(QUICK_BEFORE_LONG * (workers - 1), quick_count - last_count)
-    others, last = others[: len(others) - last_count], iter(others[len(others) - last_count :])
-    others, leading = (
-        others[: len(others) - leading_count],
-        iter(others[len(others) - leading_count :]),
-    )
-    rest = iter(spread(others))
-    stretches: list[pytest.Item] = []
-    for worker in range(workers):
-        length = len(ranked) * (worker + 1) // workers - len(stretches)
-        head = [*islice(leading, QUICK_BEFORE_LONG if worker else 0)]
-        tail = [*islice(last, last_count // workers)]
-        own = long[worker::workers]
-        middle = [*islice(rest, max(0, length - len(head) - len(own) - len(tail)))]
-        stretches += [*head, *among(own, middle), *tail]
-    return [*stretches, *rest, *leading, *last]
+    others, last = others[: len(others) - last_count], others[len(others) - last_count :]
+    head_count = min(QUICK_BEFORE_LONG, quick_count - last_count)
+    others, head = others[: len(others) - head_count], others[len(others) - head_count :]
+    return [*alone, *head, *among(long, spread(others)), *last]
 
 
 def among(few: Sequence[pytest.Item], many: Sequence[pytest.Item]) -> list[pytest.Item]:

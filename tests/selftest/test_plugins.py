@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.plugins.order import QUICK_BEFORE_LONG, arranged
+from tests.plugins.order import QUICK_BEFORE_LONG, arranged, taken_together
 from tests.plugins.skips import SHOWS_NOTHING
 
 ROOT = Path(__file__).parents[2]
@@ -231,35 +231,42 @@ def test_a_parallel_run_takes_what_takes_longest_early_and_mixes_all_others(tmp_
         return [word.partition("::test_")[2] for line in words for word in line if "::" in word]
 
     assert order("-n", "1") == [
-        "alone", "waits", "waits_long", "quick", "quick_too", "slow", "waits_more", "quick_more",
+        "alone", "quick", "quick_too", "quick_more", "waits_long", "waits", "slow", "waits_more",
     ]  # fmt: skip
     assert order()[:6] == ["quick", "slow", "waits", "waits_long", "alone", "quick_too"]
 
 
-def test_each_worker_has_its_share_of_what_takes_longest_and_ends_with_quick_ones() -> None:
+def test_a_queue_has_what_takes_longest_early_and_ends_with_quick_ones() -> None:
     def item(number: int, *marks: str) -> Any:
         return SimpleNamespace(
             number=number, path=number // 5, iter_markers=lambda: [SimpleNamespace(name=mark) for mark in marks],
         )  # fmt: skip
 
-    quick, waits = [item(each) for each in range(400)], [item(each, "system") for each in range(60)]
+    quick, waits = [item(each) for each in range(600)], [item(each, "system") for each in range(60)]
     alone, long = [item(0, "alone")], [item(each, "timeout", "system") for each in range(5)]
-    found = arranged([*quick, *waits, *long, *alone], 2)
-    first, second = found[:233], found[233:]
+    found = arranged([*quick, *waits, *long, *alone])
     assert {*map(id, found)} == {*map(id, [*quick, *waits, *long, *alone])}
-    assert first[0] is alone[0]
-    # Meanwhile the other one has quick ones: the one that is alone waits for what has begun.
-    assert all(each in quick for each in second[:QUICK_BEFORE_LONG])
-    assert second[QUICK_BEFORE_LONG] is long[0]
-    for half, own in ((first, long[1::2]), (second, long[::2])):
-        places = [place for place, each in enumerate(half) if each in long]
-        assert [half[place] for place in places] == own
-        assert max(places) < len(half) * 3 // 4
-        assert min(after - before for before, after in pairwise(places)) > 10
-        waiting = [place for place, each in enumerate(half) if each in waits]
-        assert len(waiting) in range(len(half) // 12, len(half) // 3)
-        assert max(after - before for before, after in pairwise(waiting)) < len(half) // 4
-        assert all(each in quick for each in half[-30:])
+    assert found[0] is alone[0]
+    # Meanwhile others have quick ones: the one that is alone waits for what has begun.
+    begin = 1 + QUICK_BEFORE_LONG
+    assert all(each in quick for each in found[1:begin])
+    places = [place for place, each in enumerate(found) if each in long]
+    assert [found[place] for place in places] == long
+    assert (places[0], places[-1] < len(found) * 3 // 4) == (begin, True)
+    assert min(after - before for before, after in pairwise(places)) > 20
+    end = len(found) - 100
+    assert all(each in quick for each in found[end:])
+    waiting = [place for place, each in enumerate(found[begin:end]) if each in waits]
+    assert len(waiting) == len(waits)
+    assert max(after - before for before, after in pairwise(waiting)) < len(found) // 8
+
+
+def test_a_worker_takes_one_test_of_programs_and_a_file_of_quick_ones() -> None:
+    program = "tests/system/test_addresses.py::test_it[::1]"
+    assert taken_together(program) == program
+    assert taken_together("tests/unit/net/test_frame.py::test_it") == "tests/unit/net/test_frame.py"
+    # What one of them has made the others use.
+    assert taken_together("tests/system/test_demo.py::test_it") == "tests/system/test_demo.py"
 
 
 def test_each_worker_begins_to_collect_elsewhere_and_all_have_the_same_order(
