@@ -29,7 +29,7 @@ from nodemanager.ids import Incarnation
 # How long a new connection may take to say and to be told HELLO.
 HELLO_SECONDS_MAX: Final = 5.0
 # More than PUTs and GETs of the largest windows together, late ones included
-# (ramsterd.pagepath.peers).
+# (ramsterd.pagepath.sending).
 REQUESTS_IN_FLIGHT_MAX: Final = 4096
 assert PROBE_SECONDS < HELLO_SECONDS_MAX, (
     "a dialling side that is contested still waits when that is decided"

@@ -14,12 +14,10 @@ from typing import Final
 
 import trio
 
-from config.limits import IN_FLIGHT_MAX
 from config.lookup import named_after
 from config.model import ClusterConfig
 from heartbeat.service import HeartbeatService
 from heartbeat.udp import DatagramSocket, UdpSocket
-from net.connection import REQUESTS_IN_FLIGHT_MAX
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from net.link import Failure, Link
@@ -47,30 +45,15 @@ from ramsterd.pagepath.heartbeat import new_heartbeat
 from ramsterd.pagepath.journal import log_reconciled, log_resized, log_trust
 from ramsterd.pagepath.own_status import ASKS_LINKS
 from ramsterd.pagepath.sending import queue_frame
-from ramsterd.remote.bench_requests import BENCH_IN_FLIGHT_MAX
-from ramsterd.remote.fetch import read_ahead
-from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.holders.reconcile import Reconciled
 from ramsterd.remote.holders.trust import Distrusted, TrustedAgain
 from ramsterd.remote.home.last_copies import Counted
-from ramsterd.remote.send import ephemeral_remotify
 
 logger = logging.getLogger("ramster.peers")
 
 MEMBER_MESSAGES: Final = frozenset(MemberMessage)
 # No frames about pages.
 OTHER_MESSAGES: Final = MEMBER_MESSAGES | frozenset(AskingMessage)
-assert (
-    IN_FLIGHT_MAX
-    + ephemeral_remotify.IN_FLIGHT_MAX
-    + LATE_REQUESTS_MAX
-    + BENCH_IN_FLIGHT_MAX
-    + 2
-    + read_ahead.REQUESTS_MAX
-    <= REQUESTS_IN_FLIGHT_MAX
-), (
-    "PUTs of both kinds, GETs, read-ahead, a benchmark, a spot check and a LIST_PAGES fit on one link"
-)
 # A frame proves that its sender is alive; telling the detector of each would cost more than
 # handling it.
 HEARD_SECONDS: Final = 0.25
@@ -203,14 +186,18 @@ class Peers:
         self._set_alarm()
 
     def _perform_all(self, touched: dict[NodeId, Link], now: float) -> None:
-        while effects := self._engine.settle(now):
-            for effect in effects:
-                self._perform(effect, touched, now)
+        """Perform effects until the engine has none that it was not told of anything by: mostly once."""
+        is_engine_told = True
+        while is_engine_told:
+            is_engine_told = False
+            for effect in self._engine.settle(now):
+                is_engine_told |= self._perform(effect, touched, now)
 
-    def _perform(self, effect: Effect, touched: dict[NodeId, Link], now: float) -> None:
+    def _perform(self, effect: Effect, touched: dict[NodeId, Link], now: float) -> bool:
+        """Perform an effect; return whether the engine may have been told of something."""
         match effect:
             case Send():
-                self._send(effect, touched, now)
+                return not self._send(effect, touched, now)
             case GetDone() | Replicated():
                 self.front_ends.on_woken(effect)
             case CloseLink(node, reason):
@@ -224,6 +211,7 @@ class Peers:
                 log_reconciled(effect, self._engine.nodes.name(node))
             case Distrusted(node) | TrustedAgain(node):
                 log_trust(effect, self._engine.nodes.name(node))
+        return True
 
     def row(self, node: NodeId) -> NodeRow | None:
         """Return how this node sees a peer; None: it is none, or none any more."""
@@ -236,14 +224,16 @@ class Peers:
         self.settle()
         await wait_sent(self.mesh.links)
 
-    def _send(self, send: Send, touched: dict[NodeId, Link], now: float) -> None:
+    def _send(self, send: Send, touched: dict[NodeId, Link], now: float) -> bool:
+        """Queue a frame, and return whether there is a link; if not, the engine is told that its request has failed."""
         link = self.mesh.links.get(send.node)
         if link is None:
             if send.seconds_max:
                 self._engine.on_request_failed(send.request_id)
-            return
+            return False
         touched[send.node] = link
         queue_frame(link, send, now)
+        return True
 
     # What links tell (net.link.LinkHandler).
 
