@@ -369,7 +369,7 @@ class DaemonConfig:
     # How long an orderly stop may take.
     stop_seconds_max: Seconds = 10.0
     # How long the event loop looks for work before it sleeps, where work comes that soon.  0: never.
-    poll_microseconds_max: Annotated[int, kinds.Whole(0, limits.POLL_MICROSECONDS_MAX)] = 0
+    poll_microseconds_max: Annotated[int, kinds.Whole(0, limits.POLL_MICROSECONDS_MAX)] = 100
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)
     nbd: NbdConfig = field(default_factory=NbdConfig)

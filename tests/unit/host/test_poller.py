@@ -2,14 +2,14 @@
 
 import socket
 from collections.abc import Callable
-from itertools import count
+from itertools import count, repeat
 
 import pytest
 import trio
 import trio.testing
 
 from ramsterd.host.poll_window import CROWDED_NANOSECONDS, FIRST_NANOSECONDS
-from ramsterd.host.poller import Poller
+from ramsterd.host.poller import Poller, switches_of_this_thread
 
 FAR = 10.0
 
@@ -70,18 +70,26 @@ async def test_what_does_not_come_is_a_miss_and_the_loop_sleeps() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_core_that_others_want_is_left_to_them() -> None:
-    poller = Poller(1000, cores=2, clock=Steps(CROWDED_NANOSECONDS + 1))
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_a_core_that_others_take_is_left_to_them(is_taken: bool) -> None:
+    """What took as long and was no other process changes nothing."""
+    switches = count() if is_taken else repeat(0)
+    poller = Poller(1000, cores=2, clock=Steps(CROWDED_NANOSECONDS + 1), switches=switches.__next__)
     async with trio.open_nursery() as nursery:
         await polling(poller, nursery)
         poller._window.nanoseconds = 10 * CROWDED_NANOSECONDS
         before = poller.statistics()
         await trio.sleep(0.05)
         found = poller.statistics()
-        assert found.crowded_polls_total == before.crowded_polls_total + 1
-        assert found.missed_polls_total == before.missed_polls_total
-        assert found.poll_window_seconds == 0
+        assert found.crowded_polls_total - before.crowded_polls_total == is_taken
+        assert found.missed_polls_total - before.missed_polls_total == (not is_taken)
         nursery.cancel_scope.cancel()
+
+
+def test_what_the_kernel_counts() -> None:
+    before = switches_of_this_thread()
+    assert before >= 0
+    assert switches_of_this_thread() >= before
 
 
 @pytest.mark.parametrize(("microseconds_max", "cores"), [(0, 8), (1000, 1)])
