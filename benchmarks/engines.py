@@ -55,7 +55,8 @@ class Engines:
                 for n in range(nodes)
             ),
         )
-        budget = max(64 * MIB, 128 * pages)
+        # Twice what small pages take: two of five nodes may have to keep all of them.
+        budget = max(64 * MIB, 256 * pages)
         settings = {"copies": 1, "repatriate_pages_per_second": 0} | remote
         self.nodes = {
             NodeId(n): Node(self._engine(NodeId(n), budget, settings)) for n in range(nodes)
