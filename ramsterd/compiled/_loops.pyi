@@ -3,7 +3,7 @@ from typing import Self, TypeAlias
 
 # What Python has to count, and to do; see put.c.
 Stored: TypeAlias = tuple[
-    int, int, int, int, int, int, int, int, int, list[int] | None, list[int] | None
+    int, int, int, int, int, int, int, int, int, list[int] | None, list[int] | None, bytes | None
 ]
 
 LAYOUT: dict[str, int]

@@ -81,11 +81,13 @@ typedef struct {
     /* The newest serial, and the last that may be used. */
     uint64_t serial, serial_limit;
     Py_ssize_t zpages, zbytes, stored_bytes, raws, zeros, fills, holes;
-    int ends_count, leaves_count, drops_rows;
+    int ends_count, leaves_count, versions_count, drops_rows;
     /* Slots and, as negative numbers, rows that are to be freed, in this order. */
     int64_t ends[PUT_PAGES_MAX];
     /* Leaves that may have nothing but zeros. */
     uint32_t leaves[PUT_PAGES_MAX];
+    /* Versions that were replaced, and that holders are to be told of. */
+    Row versions[PUT_PAGES_MAX];
 } Put;
 
 int columns_acquire(Loops *self, Columns *columns, int writable);

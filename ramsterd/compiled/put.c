@@ -63,7 +63,9 @@ static void write_record(Loops *self, const Row *row) {
 }
 
 static void end_old(Put *put, const Row *old) {
-    if (old->location) {
+    if (old->holders[0]) {
+        put->versions[put->versions_count++] = *old;
+    } else if (old->location) {
         put->zbytes -= old->packed & ZPAGE_BYTES_MASK;
         put->zpages--;
         put->ends[put->ends_count++] = old->location;
@@ -135,7 +137,8 @@ static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, R
     if (before >= FIRST_ROW) {
         old = *row_at(self, before);
         size_t old_block = old.location >> SLOT_SHIFT;
-        if (columns->chunks_of_block[old_block] == chunks && columns->block_state[old_block] != STATE_LEAVING)
+        if (columns->chunks_of_block[old_block] == chunks && columns->block_state[old_block] != STATE_LEAVING &&
+            !old.holders[0])
             location = old.location;
     }
     PyObject *stack = NULL;
@@ -192,12 +195,11 @@ static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, R
 int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page) {
     uint32_t before = ((uint32_t *)self->entries.buf)[place];
     if (place >> LEAF_SHIFT >= columns->leaves || put->serial >= put->serial_limit ||
-        put->ends_count == PUT_PAGES_MAX || put->leaves_count == PUT_PAGES_MAX)
+        put->ends_count == PUT_PAGES_MAX || put->leaves_count == PUT_PAGES_MAX || put->versions_count == PUT_PAGES_MAX)
         return 0;
     if (before >= FIRST_ROW) {
-        /* What has holders is theirs to be told of. */
         const Row *old = row_at(self, before);
-        if (old == NULL || old->holders[0] || old->location >> SLOT_SHIFT >= columns->blocks)
+        if (old == NULL || old->location >> SLOT_SHIFT >= columns->blocks)
             return 0;
     }
     uint64_t first, last;
@@ -271,7 +273,8 @@ static PyObject *leaves_of(const Put *put) {
 
 /* Return what Python has to count, and to do:
 
-   (serial, zpages, zbytes, stored bytes, raws, zeros, fills, holes, slots freed, ends or None, leaves or None) */
+   (serial, zpages, zbytes, stored bytes, raws, zeros, fills, holes, slots freed, ends or None, leaves or None, rows of
+    versions that have holders or None) */
 PyObject *put_end(Loops *self, Columns *columns, Put *put) {
     PyObject *ends = end_all(self, columns, put);
     PyObject *leaves = ends == NULL ? NULL : leaves_of(put);
@@ -279,6 +282,8 @@ PyObject *put_end(Loops *self, Columns *columns, Put *put) {
         Py_XDECREF(ends);
         return NULL;
     }
-    return Py_BuildValue("KnnnnnnniNN", (unsigned long long)put->serial, put->zpages, put->zbytes, put->stored_bytes,
-                         put->raws, put->zeros, put->fills, put->holes, put->ends_count, ends, leaves);
+    const char *versions = put->versions_count ? (const char *)put->versions : NULL;
+    return Py_BuildValue("KnnnnnnniNNy#", (unsigned long long)put->serial, put->zpages, put->zbytes, put->stored_bytes,
+                         put->raws, put->zeros, put->fills, put->holes, put->ends_count, ends, leaves, versions,
+                         (Py_ssize_t)put->versions_count * (Py_ssize_t)sizeof(Row));
 }

@@ -2,7 +2,7 @@
 
 They serve what is everyday, or stop and say how far they came; what is not everyday is for core.hot,
 which has the same loops in Python, and the policy: a page for which a slot, a row or a leaf is to
-be found, what has holders, what is damaged, and all codecs but lz4.
+be found, what is elsewhere, what is damaged, and all codecs but lz4.
 """
 
 from types import ModuleType
@@ -13,7 +13,7 @@ from ramsterd.core.codec import LZ4, PACKED_FILL, PACKED_RAW, ZPAGE_BYTES_MAX
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE
 from ramsterd.core.pools import Pool
 from ramsterd.core.redo import REDO_ROW, REDO_ZPAGE
-from ramsterd.core.rows import FIRST_ROW, ROW_BYTES
+from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
 from ramsterd.core.size_classes import (
     BLOCK_SHIFT,
     CHUNK_BYTES,
@@ -141,9 +141,9 @@ class Twin:
 
     def _note(self, pool: Pool, page_object: PageObject, stored: "Stored") -> None:
         """Count what was put, and end what it has replaced."""
-        serial, zpages, zbytes, stored_bytes, raws, zeros, fills, holes, freed, ends, leaves = (
-            stored
-        )
+        (
+            serial, zpages, zbytes, stored_bytes, raws, zeros, fills, holes, freed, ends, leaves, ended,
+        ) = stored  # fmt: skip
         versions = self._versions
         versions.serial_last = serial
         versions.account(pool.family, zpages, zbytes)
@@ -155,6 +155,10 @@ class Twin:
         page_object.tally.pages += holes
         if pool.unsaved is not None:
             pool.unsaved.serial_last = serial
+        if ended is not None:
+            # As core.hot does, before slots are given back.
+            for version in ROW.iter_unpack(ended):
+                versions.end_version(version)
         if freed:
             versions.zbud.room_made += 1
         for end in ends or ():

@@ -15,7 +15,7 @@ from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES, PageTable
 from ramsterd.core.twin import LAYOUT, Twin
 from tests.fakes.nbd_words import write
-from tests.helpers.disk import OBJECT, flip_a_bit, put_run, read, remotify_all, row_of
+from tests.helpers.disk import OBJECT, flip_a_bit, put_run, read, row_of, send_copies
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run
 from tests.helpers.requirements import require_compiled
 
@@ -58,13 +58,22 @@ def test_a_page_for_which_no_slot_is_ready_is_for_python(
     assert read(store, pool, 0, free + 2) == [*make_run(500, 1), *make_run(500, free), None]
 
 
-def test_what_has_holders_is_for_python(twin: Twin, store: Store, pool: PoolId) -> None:
-    put_run(store, pool, 0, make_run(500, 1))
-    remotify_all(store)
-    put_run(store, pool, 1, make_run(500, 1))
-    for page in (make_page(500), make_fill(7), bytes(PAGE_BYTES)):
-        assert put(twin, store, pool, 0, [page]) == 0
-    assert put(twin, store, pool, 1, [make_page(490)]) == 1
+@pytest.mark.parametrize("is_here_too", [False, True])
+@pytest.mark.parametrize(
+    "page", [make_page(500), make_fill(7), bytes(PAGE_BYTES)], ids=["page", "fill", "zeros"]
+)
+def test_what_holders_have_is_replaced_and_they_are_owed_a_flush(
+    twin: Twin, store: Store, pool: PoolId, page: bytes, *, is_here_too: bool
+) -> None:  # fmt: skip
+    put_run(store, pool, 0, make_run(500, 3))
+    serial = store.serial_of(pool, OBJECT, 0)
+    send_copies(store, 7, 9, stays=is_here_too)
+    # A block of its class with slots, for what comes.
+    put_run(store, pool, 3, make_run(500, 1))
+    assert bool(store.rows.location(row_of(store, pool, 0))) == is_here_too
+    assert put(twin, store, pool, 0, [page]) == 1
+    assert store.versions.take_owed() == {7: [serial], 9: [serial]}
+    assert read(store, pool, 0, 1) == ([page] if any(page) else [bytes(PAGE_BYTES)])
     store.check_invariants()
 
 
