@@ -51,7 +51,7 @@ class Loops:
         serial_limit: int,
         takes_slots: bool,
         /,
-    ) -> tuple[int, Stored | None]: ...
+    ) -> tuple[int, Stored | None, int]: ...
     def serve(
         self,
         root: int,
@@ -68,6 +68,6 @@ class Loops:
         serial: int,
         serial_limit: int,
         /,
-    ) -> tuple[bytes | None, int, int, int, int, int, int, Stored | None, int, int]: ...
+    ) -> tuple[bytes | None, int, int, int, int, int, int, Stored | None, int, int, int]: ...
 
 def watch(watcher: Callable[[str], object] | None, /) -> None: ...

@@ -80,7 +80,7 @@ PyObject *loops_put(Loops *self, PyObject *args) {
     if (put_one >= 0) {
         PyObject *stored = done ? put_end(self, &columns, &put) : Py_NewRef(Py_None);
         if (stored != NULL)
-            result = Py_BuildValue("nN", done, stored);
+            result = Py_BuildValue("nNi", done, stored, put_one ? 0 : put.wanted_chunks);
     }
     columns_release(&columns);
 release:

@@ -144,8 +144,12 @@ static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, R
     PyObject *stack = NULL;
     if (!location) {
         stack = PyList_GET_ITEM(put->stacks, chunks);
-        if (!put->takes_slots || !(location = top_of(stack)))
+        if (!put->takes_slots)
             return 0;
+        if (!(location = top_of(stack))) {
+            put->wanted_chunks = (int)chunks;
+            return 0;
+        }
         if (before < FIRST_ROW && (!(number = top_of(self->free_rows)) || row_at(self, number) == NULL))
             return 0;
     }
@@ -194,6 +198,7 @@ static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, R
 /* Put one page at an address of a leaf that is no shared one; return 1, 0 if it is for Python, -1 for an exception. */
 int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page) {
     uint32_t before = ((uint32_t *)self->entries.buf)[place];
+    put->wanted_chunks = 0;
     if (place >> LEAF_SHIFT >= columns->leaves || put->serial >= put->serial_limit ||
         put->ends_count == PUT_PAGES_MAX || put->leaves_count == PUT_PAGES_MAX || put->versions_count == PUT_PAGES_MAX)
         return 0;

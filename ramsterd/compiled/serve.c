@@ -203,10 +203,11 @@ static int write_pages(Loops *self, Columns *columns, const Tree *tree, const Re
 
 /* serve(root, shift, prefix, requests, size, is_structured, is_writable, pages_max, skip, stacks, blocks, serial,
          serial_limit)
-   -> (replies or None, bytes served, reads, writes, pages read, of which local, holes, put or None, index, skip)
+   -> (replies or None, bytes served, reads, writes, pages read, of which local, holes, put or None, index, skip, chunks)
 
    Serve requests up to the first that is not everyday.  If that is a WRITE one of whose pages is for Python, `index` is
-   the one of that page, else -1; `skip` is how many pages of a WRITE, here or in the first, are stored already. */
+   the one of that page, else -1; `skip` is how many pages of a WRITE, here or in the first, are stored already, and
+   `chunks` the class of a slot that this page needs and that is not ready, 0 if it is for Python otherwise. */
 PyObject *loops_serve(Loops *self, PyObject *args) {
     Session session;
     Tree tree;
@@ -250,9 +251,10 @@ PyObject *loops_serve(Loops *self, PyObject *args) {
         goto release_columns;
     PyObject *stored = put.serial == serial ? Py_NewRef(Py_None) : put_end(self, &columns, &put);
     if (stored != NULL)
-        result = Py_BuildValue("OnnnnnnNLn", pass.at == start ? Py_None : replies,
+        result = Py_BuildValue("OnnnnnnNLni", pass.at == start ? Py_None : replies,
                                (Py_ssize_t)(from - (const uint8_t *)requests.buf), pass.reads, pass.writes,
-                               pass.pages_read, pass.got.local, pass.got.holes, stored, index, pass.skip);
+                               pass.pages_read, pass.got.local, pass.got.holes, stored, index, pass.skip,
+                               index < 0 ? 0 : put.wanted_chunks);
 release_columns:
     columns_release(&columns);
 release_requests:

@@ -53,7 +53,7 @@ def serve_pass(
     start = reads = writes = pages_read = skip = 0
     while True:
         page_object = pool.find_object(object_id) or PageObject(pool_id, object_id, pool.tally)
-        replies, length, reads_now, writes_now, pages_now, index, done = twin.serve(
+        replies, length, reads_now, writes_now, pages_now, index, done, wanted_chunks = twin.serve(
             pool, page_object, requests[start:], size,
             is_structured, is_writable, pages_max - pages_read, skip,
         )  # fmt: skip
@@ -65,6 +65,9 @@ def serve_pass(
         pages_read += pages_now
         if index < 0:
             break
+        if wanted_chunks and twin.find_slot(pool, wanted_chunks):
+            skip = done
+            continue
         skip = done + 1
         page = start + _REQUEST_BYTES + done * PAGE_BYTES
         if not store.put_page(pool, object_id, index, requests[page : page + PAGE_BYTES]):

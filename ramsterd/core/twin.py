@@ -1,8 +1,9 @@
 """The compiled loops over the memory of one store (ramsterd.compiled), as the store calls them.
 
 They serve what is everyday, or stop and say how far they came; what is not everyday is for core.hot,
-which has the same loops in Python, and the policy: a page for which a slot, a row or a leaf is to
-be found, what is elsewhere, what is damaged, and all codecs but lz4.
+which has the same loops in Python, and the policy: a page for which something is to be evicted, or
+a row or a leaf to be found, what is elsewhere, what is damaged, and all codecs but lz4.  Where they
+lack only a slot, and there is one, they go on with it.
 """
 
 from types import ModuleType
@@ -62,6 +63,8 @@ class Served(NamedTuple):
     next_index: int
     # How many pages of it are stored already.
     skip: int
+    # The class of the slot that it lacks, and nothing else; 0: it lacks more.
+    wanted_chunks: int
 
 
 class Twin:
@@ -105,17 +108,29 @@ class Twin:
         self, pool: Pool, page_object: PageObject, index: int, pages: memoryview, takes_slots: bool
     ) -> int:
         """Put a run up to the first page that is not everyday; return how many pages."""
-        if pool.compressor is not LZ4 or not page_object.root:
+        if pool.compressor is not LZ4:
             return 0
         versions, unsaved = self._versions, pool.unsaved
-        done, stored = self._loops.put(
-            page_object.root, page_object.shift, page_object.prefix, index, pages,
-            versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
-            versions.serial_last, versions.serial_limit, takes_slots,
-        )  # fmt: skip
-        if stored is not None:
-            self._note(pool, page_object, stored)
+        done, wanted_chunks = 0, 1
+        while wanted_chunks and page_object.root:
+            some, stored, wanted_chunks = self._loops.put(
+                page_object.root, page_object.shift, page_object.prefix,
+                index + done, pages[done * PAGE_BYTES :],
+                versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
+                versions.serial_last, versions.serial_limit, takes_slots,
+            )  # fmt: skip
+            if stored is not None:
+                self._note(pool, page_object, stored)
+            done += some
+            if wanted_chunks and not self.find_slot(pool, wanted_chunks):
+                break
         return done
+
+    def find_slot(self, pool: Pool, wanted_chunks: int) -> bool:
+        """Have a slot of a class ready, if there is room for one without an eviction; it is taken next."""
+        versions = self._versions
+        # A page that lacks a row too would leave a block without zpages behind.
+        return bool(versions.rows.stack) and versions.zbud.fill_stack(pool.family, wanted_chunks)
 
     def serve(
         self, pool: Pool, page_object: PageObject, requests: memoryview, size: int,
@@ -123,7 +138,7 @@ class Twin:
     ) -> Served:  # fmt: skip
         """Serve requests up to the first that is not everyday (see serve.c)."""
         versions, unsaved = self._versions, pool.unsaved
-        replies, length, reads, writes, pages_read, local, holes, stored, index, skip = (
+        replies, length, reads, writes, pages_read, local, holes, stored, index, skip, chunks = (
             self._loops.serve(
                 page_object.root, page_object.shift, page_object.prefix, requests, size,
                 is_structured, is_writable and pool.compressor is LZ4, pages_max, skip,
@@ -137,7 +152,7 @@ class Twin:
         if stored is not None:
             counters.put += stored[0] - versions.serial_last
             self._note(pool, page_object, stored)
-        return Served(replies, length, reads, writes, pages_read, index, skip)
+        return Served(replies, length, reads, writes, pages_read, index, skip, chunks)
 
     def _note(self, pool: Pool, page_object: PageObject, stored: "Stored") -> None:
         """Count what was put, and end what it has replaced."""

@@ -73,22 +73,28 @@ class Zbud:
 
     def refill(self, family: Family, chunks: int) -> int:
         """Return a free slot of at least `chunks` when the stack of its class is empty, 0 without room."""
-        if location := self.take_room(family, chunks):
-            return location
-        block = self._make(family, chunks)
-        if not block:
-            return self._best_fit(family, chunks)
-        self._open(block)
-        return self._stacks[family][chunks].pop()
+        if self.fill_stack(family, chunks):
+            return self._stacks[family][chunks].pop()
+        return self._best_fit(family, chunks)
+
+    def fill_stack(self, family: Family, chunks: int) -> bool:
+        """Have free slots in the empty stack of a class, one of which is taken next; return whether there is room."""
+        if not self._find_room(family, chunks) and (block := self._make(family, chunks)):
+            self._open(block)
+        return bool(self._stacks[family][chunks])
 
     def take_room(self, family: Family, chunks: int) -> int:
         """Return a free slot of a block that is there already; 0 if there is none of this class."""
+        return self._stacks[family][chunks].pop() if self._find_room(family, chunks) else 0
+
+    def _find_room(self, family: Family, chunks: int) -> bool:
+        """Have slots of a block that is there already in the stack of its class, if there are any."""
         stack, block = self._stacks[family][chunks], self._open_block[family][chunks]
         if not stack and block and self.free_masks[block]:
             self._take_free_slots(block)
         if not stack and (block := self._with_room.oldest(family * CLASSES + chunks) or 0):
             self._open(block)
-        return stack.pop() if stack else 0
+        return bool(stack)
 
     def blocks_with_room(self, family: Family, chunks: int) -> Iterator[int]:
         """Yield the closed blocks of a class that have free slots."""
@@ -235,15 +241,10 @@ class Zbud:
         if has_room:
             self._with_room.append(self._room_list(block), block)
 
-    # What an earlier process has left.
-
     def adopt(
         self, chunks: Sequence[int], family: Sequence[int], free_slots: Sequence[int]
     ) -> None:
-        """Know the blocks that were left, by their classes, families and free slots; their words tell their age.
-
-        Those without zpages are free.  There may be more of them than the budget allows.
-        """
+        """Know the blocks that were left, maybe more than the budget allows; their words tell their age."""
         used = self._columns.adopt(chunks, family, free_slots)
         self._lru.grow(self.blocks_count)
         self._with_room.grow(self.blocks_count)
@@ -286,8 +287,7 @@ class Zbud:
 
     def slots_used(self) -> int:
         """Count the slots that hold a zpage.  Walks all blocks."""
-        used = (block for block in range(self.blocks_count) if not self.is_free(block))
-        return sum(len(self.rows(block)) for block in used)
+        return sum(len(self.rows(each)) for each in range(self.blocks_count) if self.state[each])
 
     def statistics(self) -> ZbudStatistics:
         """Return a snapshot."""

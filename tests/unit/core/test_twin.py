@@ -44,18 +44,36 @@ def test_an_object_or_a_leaf_that_is_not_there_is_for_python(
     assert put(twin, store, pool, 61, make_run(500, 8)) == 3
 
 
-def test_a_page_for_which_no_slot_is_ready_is_for_python(
-    twin: Twin, store: Store, pool: PoolId
-) -> None:
-    """And all before it, as long as there are slots in the open block of its class."""
+def test_slots_are_found_on_the_way(twin: Twin, store: Store, pool: PoolId) -> None:
     put_run(store, pool, 0, make_run(500, 1))
     chunks = store.zbud.chunks_of_block[store.versions.block_of(row_of(store, pool, 0))]
-    stack = store.zbud.stacks(store.pools[pool].family)[chunks]
-    free = len(stack)
-    assert 0 < put(twin, store, pool, 1, make_run(500, 63)) == free
-    assert stack == []
+    free = len(store.zbud.stacks(store.pools[pool].family)[chunks])
+    pages = [*make_run(500, 61), make_page(3000), make_page(2000)]
+    assert put(twin, store, pool, 1, pages) == 63 > free > 0
+    assert read(store, pool, 0, 64) == [*make_run(500, 1), *pages]
+    store.check_invariants()
+
+
+def test_a_page_for_which_no_row_is_free_is_for_python(
+    twin: Twin, store: Store, pool: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(500, 1))
+    rows = store.rows.stack[:]
+    store.rows.stack.clear()
+    assert put(twin, store, pool, 1, [make_page(500)]) == 0
     assert put(twin, store, pool, 1, [make_page(3000)]) == 0
-    assert read(store, pool, 0, free + 2) == [*make_run(500, 1), *make_run(500, free), None]
+    store.rows.stack.extend(rows)
+    assert put(twin, store, pool, 1, [make_page(500), make_page(3000)]) == 2
+    store.check_invariants()
+
+
+def test_where_there_is_no_room_for_a_page_the_put_is_for_python(
+    twin: Twin, store: Store, pool: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(500, 1))
+    store.zbud.set_budget(store.zbud.resident_bytes)
+    assert put(twin, store, pool, 1, [make_page(3000)]) == 0
+    store.check_invariants()
 
 
 @pytest.mark.parametrize("is_here_too", [False, True])
