@@ -41,11 +41,11 @@ class Copies:
 
     def wanted_by(self, rows: Iterable[int]) -> int:
         """Return on how many peers a block with these rows must be kept, when it is not kept here."""
-        return max((self._versions.pool_of(row).copies for row in rows), default=1)
+        return max((pool.copies for pool in self._versions.pools_of(rows)), default=1)
 
     def fewest_wanted_by(self, rows: Iterable[int]) -> int:
         """Return the same for a time when fewer peers have room than that."""
-        return max((self._versions.pool_of(row).fewest_copies for row in rows), default=1)
+        return max((pool.fewest_copies for pool in self._versions.pools_of(rows)), default=1)
 
     def are_lacking(self, block: int, *, attainable: int = COPIES_MAX) -> bool:
         """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died.

@@ -82,6 +82,15 @@ class Versions:
         page_object, _ = self.table.handle(self.rows.address(row))
         return self.pools[page_object.pool]
 
+    def pools_of(self, rows: Iterable[int]) -> list[Pool]:
+        """Return the pools that the pages of some rows are in, each once."""
+        address, handle = self.rows.address, self.table.handle
+        # Rows of a block stand in few leaves.
+        leaves = {address(row) >> LEAF_SHIFT for row in rows}
+        return [
+            self.pools[pool] for pool in {handle(leaf << LEAF_SHIFT)[0].pool for leaf in leaves}
+        ]
+
     def kind_of(self, row: int) -> PoolKind:
         """Return the kind of the pool that a row's page is in."""
         return self.pool_of(row).kind
@@ -109,11 +118,10 @@ class Versions:
 
     def note_moved(self, block: int, rows: Iterable[int]) -> None:
         """These rows are in a block of persistent pages from now on, without a put."""
-        for pool in {self.pool_of(row).pool for row in rows} if self.tracks_unsaved else ():
-            unsaved = self.pools[pool].unsaved
-            if unsaved is not None:
-                unsaved.blocks.add(block)
-                unsaved.moved.add(block)
+        for pool in self.pools_of(rows) if self.tracks_unsaved else ():
+            if pool.unsaved is not None:
+                pool.unsaved.blocks.add(block)
+                pool.unsaved.moved.add(block)
 
     # How it ends.
 

@@ -32,6 +32,7 @@ RANGES_WAITING_MAX: Final = 1 << 20
 PUTS_NOTED_MAX: Final = 1 << 16
 # Units of work after which others may have their turn.
 _STEP_UNITS: Final = 256
+_ONE_STEP: Final = (None,)
 
 
 class ForeignFlushes:
@@ -113,14 +114,23 @@ class ForeignFlushes:
             self._ranges_waiting -= len(firsts)
         self._forget()
 
-    def _drop_range(self, number: int, first: int, last: int) -> Iterator[None]:
+    def _drop_range(self, number: int, first: int, last: int) -> Iterable[None]:
         """Drop what flush `number` means of a range, some pages at a time; at least once nothing is done, which counts too."""
-        pools, work = self._store.pools, self._store.work
-        work["flush"] += 1
+        self._store.work["flush"] += 1
+        # As most: without a generator.
+        if last - first < LEAF_PAGES and self._next_kept(number, first, last) is None:
+            for pool in self._pools:
+                if self._store.pools[pool].objects:  # mostly one of the two has none
+                    self._flush(pool, first, last + 1)
+            return _ONE_STEP
+        return self._drop_long_range(number, first, last)
+
+    def _drop_long_range(self, number: int, first: int, last: int) -> Iterator[None]:
         yield
+        pools = self._store.pools
         for pool in self._pools:
             start = first
-            while start <= last and pools[pool].objects:  # mostly one of the two has none
+            while start <= last and pools[pool].objects:
                 start += self._drop(pool, number, start, last)
                 yield
 
@@ -129,9 +139,11 @@ class ForeignFlushes:
         kept = self._next_kept(number, start, last)
         if kept == start:
             return 1
-        count = (last + 1 if kept is None else kept) - start
+        return self._flush(pool, start, last + 1 if kept is None else kept)
+
+    def _flush(self, pool: PoolId, start: int, stop: int) -> int:
         reached, _ = extents.flush_slice(
-            self._store, pool, FOREIGN_OBJECT, start, count, pages_max=LEAF_PAGES
+            self._store, pool, FOREIGN_OBJECT, start, stop - start, pages_max=LEAF_PAGES
         )
         return reached
 
