@@ -23,7 +23,7 @@ from ramsterd.remote.limits.alarm import earlier
 # Rows looked at in one slice, pages that are adopted or lost in it (some 8 ms), and the pause after
 # it.
 SWEEP_ROWS: Final = 4096
-SWEEP_PAGES: Final = 2048
+SWEEP_PAGES: Final = 1024
 SWEEP_SECONDS: Final = 0.02
 # For so long a holder without a link may be on its way back: longer than a restart with millions of
 # pages takes, and than the failure detector needs for a node that is gone.  All that while it is

@@ -18,7 +18,7 @@ from typing import Final
 
 from nodemanager.ids import NodeId
 from ramsterd.core.page import PoolKind
-from ramsterd.core.row_sweep import rows_held_by
+from ramsterd.core.row_sweep import each_held_by
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder
@@ -114,7 +114,7 @@ class OwnerRecall:
         limits = self._store.room.limits
         self._room_bytes = self._leaf_fetch.room_bytes(limits.high_watermark)
         self._room_to_stay_bytes = self._leaf_fetch.room_bytes(STAY_BELOW * limits.low_watermark)
-        rows = rows_held_by(self._store.versions, set(self._over), first, end)
+        rows = each_held_by(self._store.versions, set(self._over), first, end)
         for judged, row in enumerate(rows):
             is_enough = judged == ROWS_JUDGED_MAX or len(self._asked) == LEAVES_ASKED_MAX
             if is_enough or max(self._over.values()) <= 0 or not self._page_rate.pages:
