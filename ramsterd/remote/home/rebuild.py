@@ -14,7 +14,6 @@ Older pages leave earlier if there is no room for it.
 A page stays where it is if no peer has room for one more copy.
 """
 
-from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,8 +60,8 @@ class Rebuilder:
         self._surroundings = surroundings
         self._page_rate = page_rate
         self._rows: deque[int] = deque()
-        # One bit a row: whether it stands in the queue.
-        self._is_noted = array("B")
+        # A byte for each row: whether it stands in the queue.
+        self._is_noted = bytearray()
         # Whether the last tick found rows that are not at risk any more: it looks for more of them
         # soon.
         self._has_settled = False
