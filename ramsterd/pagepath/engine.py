@@ -160,7 +160,7 @@ class Engine:
             pool, object_id, indexes, run.pages, deadline, outwaits, asked_at=now, waits=waits
         )
         self.machines.fetches.wait(pending, run)
-        self.machines.read_ahead.on_read(pool, object_id, indexes[: len(run.pages)])
+        self.machines.read_ahead.on_read(pool, object_id, indexes[: len(run.pages)], now)
         return pending
 
     def cancel(self, pendings: Iterable[PendingGet]) -> None:

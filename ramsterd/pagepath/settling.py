@@ -176,7 +176,7 @@ class Settling:
 
     def _send_read_ahead(self, now: float) -> None:
         """Ask for what nobody waits for yet."""
-        for request in self._fetches.take_ahead():
+        for request in self._fetches.take_ahead(now):
             request_id = self._outbox.next_request_id()
             self._fetches.begin(request_id, request, now)
             self._outbox.get(self._holders[request.holder].node, request, request_id)

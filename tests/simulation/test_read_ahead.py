@@ -127,6 +127,21 @@ async def test_what_nobody_reads_is_dropped(seed: int, mock_clock: MockClock) ->
     finish(cluster, client)
 
 
+async def test_what_came_for_a_reader_that_stopped_makes_way_for_another(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, client, runs = far(seed, mock_clock)
+    half = len(runs) // 2
+    read(cluster, client, runs[: half // 2])
+    cluster.run(1)
+    before = statistics(cluster)
+    assert before.kept_waiting_pages
+    cluster[0].engine.machines.read_ahead.set_bytes_max(before.zpage_bytes)
+    assert read(cluster, client, runs[half:]) < half * 2 / 3
+    assert statistics(cluster).asked_pages_total > before.asked_pages_total + RUN * half / 3
+    finish(cluster, client)
+
+
 async def test_it_stays_within_its_bound(seed: int, mock_clock: MockClock) -> None:
     bytes_max = 256 * 1024
     cluster, client, runs = far(seed, mock_clock, read_ahead_bytes_max=bytes_max)

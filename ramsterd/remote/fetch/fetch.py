@@ -163,9 +163,9 @@ class Fetches:
         """Return what to ask a linked holder for now, as far as the window goes."""
         return self._asking.take_requests(holder)
 
-    def take_ahead(self) -> list[FetchRequest]:
+    def take_ahead(self, now: float) -> list[FetchRequest]:
         """Return what to ask linked holders for now although nobody waits for it; `begin` follows for each."""
-        return self._read_ahead.choose(self._asking, self._gets.wanted)
+        return self._read_ahead.choose(self._asking, self._gets.wanted, now)
 
     def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
         """The request is on its way."""

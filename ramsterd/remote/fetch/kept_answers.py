@@ -84,6 +84,10 @@ class KeptAnswers:
         del self._answers[answer]
         self.zpage_bytes -= len(answer.body)
 
+    def answers(self) -> list[KeptAnswer]:
+        """Return all of them, the oldest in front."""
+        return list(self._answers)
+
     def oldest(self) -> KeptAnswer | None:
         """Return what was kept for longest."""
         return next(iter(self._answers), None)

@@ -33,6 +33,10 @@ LOOKED_AT_MAX: Final = 1024
 REQUESTS_MAX: Final = 64
 # What nobody has read after so long is dropped.
 KEPT_SECONDS_MAX: Final = 10.0
+# What came for a reader that has read nothing for so long makes way for others.
+IDLE_SECONDS: Final = 0.5
+# As much as one frame may bring.
+_FRAME_BYTES: Final = PAGES_PER_FRAME_MAX * PAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,7 @@ class ReadAhead:
 
     # What is read.
 
-    def on_read(self, pool: PoolId, object_id: bytes, indexes: Sequence[int]) -> None:
+    def on_read(self, pool: PoolId, object_id: bytes, indexes: Sequence[int], now: float) -> None:
         """A client reads pages some of which are at peers."""
         if not self._bytes_max or self._store.pools[pool].kind is PoolKind.EPHEMERAL:
             return
@@ -98,6 +102,7 @@ class ReadAhead:
                 self._forget(each)
             if trend is None:
                 continue
+            trend.read_at = now
             if trend.on_read(index, count):
                 self._drop_all_of(trend)
             if trend.window:
@@ -170,7 +175,7 @@ class ReadAhead:
         """Whether a reader has come further, whose window may have room."""
         return bool(self._due)
 
-    def choose(self, asking: Asking, wanted: Container[int]) -> list[FetchRequest]:
+    def choose(self, asking: Asking, wanted: Container[int], now: float) -> list[FetchRequest]:
         """Return what to ask holders for now that nobody waits for; `begin` follows for each.
 
         `wanted` has the serials that somebody waits for.
@@ -179,6 +184,7 @@ class ReadAhead:
         self._due.clear()
         if asking.has_queued():
             return requests  # gets wait for their turn
+        self._make_room(now)
         for trend, (pool, object_id) in due:
             if pool not in self._store.pools:
                 continue
@@ -192,6 +198,16 @@ class ReadAhead:
                 looked_at += sum(count for _, count in runs)
                 requests += self._requests_for(trend, page_object, runs, asking, wanted)
         return requests
+
+    def _make_room(self, now: float) -> None:
+        """Drop what came for readers that are idle, the oldest first, until there is room for a frame."""
+        if self._free_bytes() >= _FRAME_BYTES:
+            return
+        for answer in self._kept.answers():
+            if now - answer.ahead.trend.read_at > IDLE_SECONDS:
+                self._waste(answer)
+                if self._free_bytes() >= _FRAME_BYTES:
+                    return
 
     def _free_bytes(self) -> int:
         return self._bytes_max - self._kept.zpage_bytes - self._in_flight_bytes

@@ -51,8 +51,8 @@ class Trend:
     """One reader of one object."""
 
     __slots__ = (
-        "_is_late", "_last_end", "_strides", "_used", "_wasted", "ahead", "count", "end", "stride",
-        "turn", "window",
+        "_is_late", "_last_end", "_strides", "_used", "_wasted", "ahead", "count", "end", "read_at",
+        "stride", "turn", "window",
     )  # fmt: skip
 
     def __init__(self, index: int, count: int) -> None:
@@ -66,6 +66,8 @@ class Trend:
         self.ahead = 0
         # Goes up when another trend begins, or none: what was asked for before is of no use.
         self.turn = 0
+        # When the reader has read last.
+        self.read_at = 0.0
         # Behind the last run, and the strides before it.
         self._last_end = self.end
         self._strides: deque[int] = deque(maxlen=STRIDES_MAX)

@@ -14,6 +14,6 @@ def test_there_are_never_more_requests_than_their_limit() -> None:
     ahead = owner.fetches._read_ahead
     ahead._requests = REQUESTS_MAX - 1
     for start in range(0, 6 * RUN, RUN):
-        ahead.on_read(owner.pool, b"", range(start, start + RUN))
-    assert len(owner.fetches.take_ahead()) == 1
+        ahead.on_read(owner.pool, b"", range(start, start + RUN), 1.0)
+    assert len(owner.fetches.take_ahead(1.0)) == 1
     assert ahead._requests == REQUESTS_MAX
