@@ -1,7 +1,7 @@
 """The order of a parallel run: at any time some tests wait and others need the processor, and no worker is left with a long one.
 
-Workers take from one queue (`Queue`).  Those tests that take longest are spread over its first part, and it ends with quick
-ones only; tests of real programs, which mostly wait, and all others stand between in the same proportion everywhere.
+Workers take from one queue (`Queue`).  Those tests that take longest are spread over its first part, and it ends with such
+as compute; tests of real programs, which mostly wait, and all others stand between in the same proportion everywhere.
 A test that is `alone` comes before all, while the other workers have quick ones: it waits for what has begun.
 """
 
@@ -22,9 +22,8 @@ FIRST: Final = ("alone", "timeout")
 SPREAD: Final = ("system", "slow")
 # Quick ones that take seconds together: meanwhile one that is alone has begun.
 QUICK_BEFORE_LONG: Final = 200
-# The part of the queue over which its longest ones are spread, and the part of all quick ones that come last.
+# The part of the queue over which its longest ones are spread.
 LONG_WITHIN: Final = 0.6
-QUICK_AT_LAST: Final = 0.2
 # Here a worker takes one test at a time; elsewhere a file, whose tests take less than to say which comes next.
 ONE_AT_A_TIME: Final = tuple(
     f"tests/{folder}/"
@@ -73,16 +72,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def arranged(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     """Return the tests as the queue has them."""
     # Each worker has collected the files in an order of its own.
-    ranked = sorted(items, key=lambda item: (rank(item), item.path))
+    ranked = sorted(items, key=lambda item: (rank(item), -seconds(item), item.path))
     alone = [item for item in ranked if rank(item) == 0]
     long = [item for item in ranked if 0 < rank(item) < len(FIRST)]
     others = ranked[len(alone) + len(long) :]
-    quick_count = sum(rank(item) == len(FIRST) + len(SPREAD) for item in others)
-    last_count = int(quick_count * QUICK_AT_LAST)
-    others, last = others[: len(others) - last_count], others[len(others) - last_count :]
-    head_count = min(QUICK_BEFORE_LONG, quick_count - last_count)
-    others, head = others[: len(others) - head_count], others[len(others) - head_count :]
-    return [*alone, *head, *among(long, spread(others)), *last]
+    quick = [item for item in others if rank(item) == len(FIRST) + len(SPREAD)]
+    computing = [item for item in quick if taken_together(item.nodeid) == item.nodeid]
+    # Half of those that compute for a while come last, all others with the rest.
+    last = computing[len(computing) // 2 :]
+    head = [item for item in quick if taken_together(item.nodeid) != item.nodeid][
+        :QUICK_BEFORE_LONG
+    ]
+    placed = {*map(id, last), *map(id, head)}
+    rest = [item for item in others if id(item) not in placed]
+    return [*alone, *head, *among(long, spread(rest)), *last]
 
 
 def among(few: Sequence[pytest.Item], many: Sequence[pytest.Item]) -> list[pytest.Item]:
@@ -113,3 +116,9 @@ def rank(item: pytest.Item) -> int:
     marks = {mark.name for mark in item.iter_markers()}
     names = (*FIRST, *SPREAD)
     return next((place for place, mark in enumerate(names) if mark in marks), len(names))
+
+
+def seconds(item: pytest.Item) -> float:
+    """Return the timeout of its own that a test has, or 0: the longest of those that are long come first."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None and mark.args else 0.0

@@ -236,26 +236,35 @@ def test_a_parallel_run_takes_what_takes_longest_early_and_mixes_all_others(tmp_
     assert order()[:6] == ["quick", "slow", "waits", "waits_long", "alone", "quick_too"]
 
 
-def test_a_queue_has_what_takes_longest_early_and_ends_with_quick_ones() -> None:
-    def item(number: int, *marks: str) -> Any:
+def test_a_queue_has_what_takes_longest_early_and_ends_with_what_computes() -> None:
+    def item(number: int, *marks: str, folder: str = "unit") -> Any:
+        found = [SimpleNamespace(name=mark, args=(number + 200,)) for mark in marks]
+        named = {each.name: each for each in found}
+        path = (
+            f"tests/unit/test_{number // 5:03}.py"
+            if folder == "unit"
+            else f"tests/{folder}/test_storm.py"
+        )
         return SimpleNamespace(
-            number=number, path=number // 5, iter_markers=lambda: [SimpleNamespace(name=mark) for mark in marks],
+            number=number, path=path, nodeid=f"{path}::test_{number}",
+            iter_markers=lambda: found, get_closest_marker=named.get,
         )  # fmt: skip
 
     quick, waits = [item(each) for each in range(600)], [item(each, "system") for each in range(60)]
+    computing = [item(each, folder="simulation") for each in range(100)]
     alone, long = [item(0, "alone")], [item(each, "timeout", "system") for each in range(5)]
-    found = arranged([*quick, *waits, *long, *alone])
-    assert {*map(id, found)} == {*map(id, [*quick, *waits, *long, *alone])}
+    found = arranged([*quick, *waits, *computing, *long, *alone])
+    assert {*map(id, found)} == {*map(id, [*quick, *waits, *computing, *long, *alone])}
     assert found[0] is alone[0]
     # Meanwhile others have quick ones: the one that is alone waits for what has begun.
     begin = 1 + QUICK_BEFORE_LONG
     assert all(each in quick for each in found[1:begin])
     places = [place for place, each in enumerate(found) if each in long]
-    assert [found[place] for place in places] == long
+    assert [found[place] for place in places] == long[::-1], "the longest first"
     assert (places[0], places[-1] < len(found) * 3 // 4) == (begin, True)
     assert min(after - before for before, after in pairwise(places)) > 20
-    end = len(found) - 100
-    assert all(each in quick for each in found[end:])
+    end = len(found) - 50
+    assert found[end:] == computing[50:]
     waiting = [place for place, each in enumerate(found[begin:end]) if each in waits]
     assert len(waiting) == len(waits)
     assert max(after - before for before, after in pairwise(waiting)) < len(found) // 8

@@ -202,6 +202,7 @@ def test_nodes_on_one_cable_need_no_address_but_the_link_local_one(
 
 
 @pytest.mark.root
+@pytest.mark.timeout(180)
 def test_an_address_that_comes_later_is_taken_when_it_is_there(
     hosts: Network, new_cluster: NewCluster, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 import sys
 
+import pytest
+
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.doctors import doctor, not_ok
@@ -72,6 +74,7 @@ def test_each_check_says_what_is_so(new_cluster: NewCluster) -> None:
     assert not_ok(stopped, *AROUND) == ["links", "cluster"]
 
 
+@pytest.mark.timeout(180)
 def test_clocks_and_versions_that_differ_are_told_at_both_ends(new_cluster: NewCluster) -> None:
     cluster = new_cluster(budgets=["8MiB"] * 3)
     cluster[2].program = with_clock(HOUR)

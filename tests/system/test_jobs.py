@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import pytest
+
 from tests.helpers.programs import RAMSTERCTL, Program, environment, heed_interrupts, run_program
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node, wait_until
@@ -79,6 +81,7 @@ def stuck(new_cluster: NewCluster) -> Cluster:
     return cluster
 
 
+@pytest.mark.timeout(180)
 def test_a_drain_is_watched_from_any_member_left_taken_up_again_and_cancelled(
     new_cluster: NewCluster,
 ) -> None:

@@ -161,6 +161,7 @@ def abuse() -> Iterator[bytes]:
         yield frame(kind, table=pack_fields(["n1"]))
 
 
+@pytest.mark.timeout(180)
 def test_no_frame_of_any_type_reads_or_drops_them(cluster: Cluster, tls: TlsConfig) -> None:
     """Also those that come to be: each type that the daemon knows is tried with each table."""
     before = pages_of_1(cluster)

@@ -108,6 +108,7 @@ def test_labels_that_are_grouped_by_or_shown_exist(
             assert set(re.findall(r"{{(\w+)}}", query.legend)) <= known, panel.title
 
 
+@pytest.mark.timeout(180)
 def test_a_real_prometheus_answers_every_question_and_fires_nothing_without_cause(
     watched: tuple[Cluster, dict[str, int]], tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def test_an_overwrite_in_place_does_not_wait_behind_another_export(full: Cluster
         assert writing.wait() is None
 
 
+@pytest.mark.timeout(180)
 def test_a_refused_overwrite_leaves_the_acknowledged_page(new_cluster: NewCluster) -> None:
     """Pages that pack are overwritten by pages that do not: there is no room, and nothing is lost by that."""
     cluster = new_cluster(budgets=["4MiB", "4MiB"])

@@ -92,6 +92,7 @@ def test_nothing_is_cut_off_at_any_width_and_in_the_dark(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_a_page_whose_daemon_has_ended_says_that_it_is_old_until_the_daemon_is_back(
     new_cluster: NewCluster, browser: Browser
 ) -> None:

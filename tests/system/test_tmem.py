@@ -715,6 +715,7 @@ def receive_exactly(sock: socket.socket, count: int) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.timeout(180)
 def test_a_program_that_says_nothing_is_let_go(daemon: DaemonProcess) -> None:
     with nobody_else_notices(daemon):
         sock = raw_connection(daemon)
