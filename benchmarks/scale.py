@@ -130,21 +130,30 @@ def endings(engines: Engines, pools: Pools, pages: int) -> Iterator[tuple[str, i
     """Pages go: those of one disk by TRIM, those of the next with it, those of the last with their owner."""
     trimmed, destroyed, _ = pools
     discard(engines, trimmed, pages)
-    wait(engines, lambda: not owner(engines).statistics().flushes_owed, "the flushes")
+    wait_dropped(engines)
     yield "discard", pages
     engines.pass_of(engines.nodes[OWNER], lambda e: e.end_pool(destroyed))
     engines.pass_of(engines.nodes[OWNER], lambda e: e.drop_pool(destroyed))
     wait(engines, lambda: not has_pool(owner(engines), destroyed), "dropping a disk")
-    wait(engines, lambda: not owner(engines).statistics().flushes_owed, "the flushes")
+    wait_dropped(engines)
     yield "destroy", pages
     left = sum(holder_pages(engines, each) for each in engines.others(OWNER))
     engines.end(OWNER)
     wait(
         engines,
-        lambda: not any(holder_pages(engines, each) for each in engines.nodes),
+        lambda: not any(any(each.engine.store.versions.zpages) for each in engines.nodes.values()),
         "the purge",
     )
     yield "purge", left
+
+
+def wait_dropped(engines: Engines) -> None:
+    """Let time pass until holders have dropped what the owner discarded: they do so in slices."""
+    wait(engines, lambda: not owner(engines).statistics().flushes_owed, "the flushes")
+    before = -1
+    while before != (left := sum(holder_pages(engines, each) for each in engines.nodes)):
+        before = left
+        engines.run(1.0)
 
 
 def has_pool(engine: Engine, pool: PoolId) -> bool:
