@@ -63,7 +63,7 @@ test-packages: $(VENV)/installed-test  ## both packages are installed, upgraded 
 # By hand one at a time, so that a stall that is over its bar is one of ours.
 test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster through faults, in QEMU (ALL=1: minutes more; RESTARTS=10)
 	@sh tests/install-tools guest
-	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 $(if $(CI),-n 2 --dist worksteal,--judge-stalls) $(if $(ALL),--long) $(or $(ARGS),tests/guest)
+	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 $(if $(CI),-n 2 --dist loadscope,--judge-stalls) $(if $(ALL),--long) $(or $(ARGS),tests/guest)
 
 soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracle (MINUTES=3 SEED=N)
 	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))

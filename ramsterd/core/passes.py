@@ -1,8 +1,8 @@
 """Whole passes of a front end, where compiled loops are: requests in, replies out.
 
 The wire format is NBD's, which those loops know.  What is not everyday ends a pass here, and goes the
-usual way; but a page of a WRITE for which a slot, a row or a leaf has to be found first is put by
-Python, and the pass goes on.
+usual way; but a page of a WRITE for which a row or a leaf has to be found first, or room made, is
+put by Python, and the pass goes on.
 """
 
 from typing import Final, NamedTuple

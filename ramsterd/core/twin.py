@@ -119,8 +119,8 @@ class Twin:
                 versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
                 versions.serial_last, versions.serial_limit, takes_slots,
             )  # fmt: skip
-            if stored is not None:
-                self._note(pool, page_object, stored)
+            if stored is not None and self._note(pool, page_object, stored):
+                wanted_chunks = 0
             done += some
             if wanted_chunks and not self.find_slot(pool, wanted_chunks):
                 break
@@ -151,11 +151,16 @@ class Twin:
         counters.get_hole += holes
         if stored is not None:
             counters.put += stored[0] - versions.serial_last
-            self._note(pool, page_object, stored)
+            if self._note(pool, page_object, stored):
+                chunks = 0
         return Served(replies, length, reads, writes, pages_read, index, skip, chunks)
 
-    def _note(self, pool: Pool, page_object: PageObject, stored: "Stored") -> None:
-        """Count what was put, and end what it has replaced."""
+    def _note(self, pool: Pool, page_object: PageObject, stored: "Stored") -> bool:
+        """Count what was put, and end what it has replaced; return whether leaves were folded.
+
+        The page that comes next may need such a leaf: to find one is for Python, and a slot for it
+        had better wait until then.
+        """
         (
             serial, zpages, zbytes, stored_bytes, raws, zeros, fills, holes, freed, ends, leaves, ended,
         ) = stored  # fmt: skip
@@ -185,3 +190,4 @@ class Twin:
             # A pass may come to a leaf again and again: it is gone when it has been folded.
             for leaf in dict.fromkeys(leaves):
                 versions.table.fold(leaf)
+        return leaves is not None

@@ -165,7 +165,7 @@ class Peers:
         await self.mesh.listen_at(addresses, port)
 
     def settle(self) -> None:
-        """End a pass: perform what the engine wants, until it wants nothing more."""
+        """End a pass: perform what the engine wants, and what it wants because of that."""
         if self._is_settling:
             return  # the pass that is being ended goes on with this
         self._is_settling = True
@@ -186,7 +186,11 @@ class Peers:
         self._set_alarm()
 
     def _perform_all(self, touched: dict[NodeId, Link], now: float) -> None:
-        """Perform effects until the engine has none that it was not told of anything by: mostly once."""
+        """Perform effects, and those that follow when the engine is told of something by that: mostly once.
+
+        What only sends tells it nothing.  Ephemeral pages above the watermark that found no taker
+        just now are dropped in the next pass, then.
+        """
         is_engine_told = True
         while is_engine_told:
             is_engine_told = False

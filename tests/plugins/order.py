@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 # A test that needs more time than others says so by a timeout of its own.
 FIRST: Final = ("alone", "timeout")
@@ -27,7 +28,16 @@ LONG_WITHIN: Final = 0.6
 # Here a worker takes one test at a time; elsewhere a file, whose tests take less than to say which comes next.
 ONE_AT_A_TIME: Final = tuple(
     f"tests/{folder}/"
-    for folder in ("crash", "docs", "properties", "selftest", "simulation", "system", "walkthrough")
+    for folder in (
+        "crash",
+        "docs",
+        "guest",
+        "properties",
+        "selftest",
+        "simulation",
+        "system",
+        "walkthrough",
+    )
 )
 
 
@@ -37,6 +47,20 @@ class Queue(LoadScopeScheduling):  # type: ignore[misc]  # untyped
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
         super().__init__(config, log)
         config.option.loadscopereorder = False
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Have others do what a worker leaves undone; return the test that it died of, which is over."""
+        units = self.assigned_work.pop(node)
+        left = {name: unit for name, unit in units.items() if not all(unit.values())}
+        if not left:
+            return None
+        first = next(iter(left.values()))
+        crashed: str = next(nodeid for nodeid, is_done in first.items() if not is_done)
+        first[crashed] = True
+        self.workqueue.update({name: unit for name, unit in left.items() if not all(unit.values())})
+        for each in self.assigned_work:
+            self._reschedule(each)
+        return crashed
 
     def _split_scope(self, nodeid: str) -> str:
         return taken_together(nodeid)
