@@ -6,21 +6,15 @@ services     links, heartbeat, clock          start first, stop last
 
 import logging
 import random
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import trio
 
 from config.event_kinds import EventKind, about
-from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
-from config.save import check_room, check_writable, save_members
 from net.certificates import Credentials
-from net.tcp import TcpTransport
-from net.tls import TlsTransport
 from nodemanager.ids import NodeId
-from nodemanager.membership import FileMembership
 from ramsterd.admin.bench import Bench
 from ramsterd.admin.commands import nodes, overview, set_budget, version
 from ramsterd.admin.control import new_control
@@ -35,21 +29,17 @@ from ramsterd.asking.comparing import Comparing
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.endpoints.opening import start
-from ramsterd.frontends.pager import Pager
-from ramsterd.frontends.servers import new_nbd_server, new_tmem_server
 from ramsterd.handover.arrival import Arrival
-from ramsterd.host.certificate import CertificateKeeper, wall_clock
+from ramsterd.host.certificate import wall_clock
 from ramsterd.host.collector import calm_collector
 from ramsterd.host.daemon_protection import NO_PROTECTION, Protection
 from ramsterd.host.logs.log import Log
-from ramsterd.host.loop_clock import monotonic_nanoseconds, watch_pauses, world_time
+from ramsterd.host.loop_clock import watch_pauses, world_time
 from ramsterd.host.poller import Poller
 from ramsterd.host.sd_notify import Notifier
 from ramsterd.host.signals import release_hangup
 from ramsterd.host.threads import run_in_thread
 from ramsterd.host.watchdog import Watchdog
-from ramsterd.membership.background_store import BackgroundStore
-from ramsterd.membership.disk_watch import DiskWatch
 from ramsterd.observe.daemon_news import DaemonNews
 from ramsterd.observe.daemon_statistics import StatisticsSources
 from ramsterd.observe.health_watch import HealthWatch
@@ -59,9 +49,18 @@ from ramsterd.observe.metrics_port import new_metrics_server
 from ramsterd.observe.observers import Observer, Observers
 from ramsterd.observe.shared_snapshot import SharedSnapshot
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
-from ramsterd.pagepath.engine import Engine
-from ramsterd.pagepath.peers import Peers
 from ramsterd.pagepath.warming import keep_warm
+from ramsterd.parts import (
+    new_certificate,
+    new_disk_watch,
+    new_engine,
+    new_handover,
+    new_pager,
+    new_peers,
+    new_restarter,
+    new_servers,
+    new_store,
+)
 from ramsterd.reconfigure.apply import RunningParts, use_keys
 from ramsterd.reconfigure.export_commands import ExportChanges
 from ramsterd.reconfigure.exports import Exports
@@ -70,10 +69,8 @@ from ramsterd.reconfigure.reload import Reloader
 from ramsterd.restart.departure import Departure, Leaving
 from ramsterd.restart.emptied import Emptied
 from ramsterd.restart.ending import Ending
-from ramsterd.restart.handover import Handover
 from ramsterd.restart.node_memory import NodeMemory
 from ramsterd.restart.orders import Orders, follow_signals
-from ramsterd.restart.restarter import Restarter
 from ramsterd.restart.stopping import stop
 from ramsterd.statefile.keeper import StateKeeper
 
@@ -106,13 +103,7 @@ class Daemon:
         self._protection = protection
         self._descriptors = descriptors
         self._notifier = Notifier(environ)
-        self._handover = Handover(
-            memory,
-            arrival or Arrival(),
-            environ=environ,
-            notifier=self._notifier,
-            nanoseconds=monotonic_nanoseconds,
-        )
+        self._handover = new_handover(memory, arrival, environ, self._notifier)
         self._cluster = cluster
         self._node = node
         self._log = log
@@ -120,65 +111,36 @@ class Daemon:
         self._look = SharedSnapshot(self.statistics)
         self._news = DaemonNews(log, self.statistics, look=self._look)
         self._health = HealthWatch(self.statistics, look=self._look)
-        self.engine = Engine(
-            daemon=daemon,
-            cluster=cluster,
-            local=NodeId(node.number),
-            incarnation=memory.incarnation,
-            kept=memory.pages,
-            rng=rng,
-        )
+        self.engine = new_engine(daemon, cluster, node, memory, rng)
         self._memory = memory
         memory.take_up(state.marks, self.engine)
         self._stop = trio.Event()
         self._orders = Orders(node.name, self._handover, memory, self._stop)
         self._ending = Ending(node.name, self.engine, self._count_clients)
-        self._restarter = Restarter(
-            check=lambda: check_start(self._peers.mesh.places()),
-            new_id=partial(secrets.token_hex, 8),
-            restart=self._orders.restart,
+        self._restarter = new_restarter(
+            lambda: check_start(self._peers.mesh.places()), self._orders.restart
         )
-        self._certificate = (
-            None if credentials is None else CertificateKeeper(TlsTransport(credentials))
-        )
-        transport = TcpTransport() if self._certificate is None else self._certificate.transport
-        self._store = BackgroundStore(
-            FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
-            judge=partial(check_writable, daemon.cluster),
+        self._certificate = new_certificate(credentials)
+        self._store = new_store(
+            daemon.cluster,
             on_written=lambda problem: self._peers.members.on_written(problem),  # noqa: PLW0108  made below
         )
-        self._peers = Peers(
-            self.engine,
-            cluster,
-            transport=transport,
-            rng=rng,
-            heartbeat_key=heartbeat_key,
-            has_tls=credentials is not None,
-            store=self._store,
-            keeper=state,
-            clock_milliseconds=clock_milliseconds,
-        )
-        self._disk = DiskWatch(
-            partial(check_room, daemon.cluster), on_look=self._peers.members.on_room
-        )
+        self._peers = new_peers(
+            self.engine, cluster, self._certificate, self._store, state,
+            rng=rng, heartbeat_key=heartbeat_key, clock_milliseconds=clock_milliseconds,
+        )  # fmt: skip
+        self._disk = new_disk_watch(daemon.cluster, self._peers)
         self._jobs = JobWatch(
             self.statistics, self._peers.members.inquiries.ask_drained, look=self._look
         )
         self._reporter = SelfReporter(self._peers, self._uptime)
         self._comparing = Comparing(self._peers.asking, node.name)
-        self._pager = Pager(
-            self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
-        )
+        self._pager = new_pager(daemon, self.engine, self._peers)
         self._state = state
         self._state.on_answered = self._pager.settle
         self._exports = Exports(self._pager, state.marks, daemon.export, memory.follow)
-        self._nbd = new_nbd_server(
-            daemon, self._pager, self._exports.all,
-            descriptors=descriptors, arrival=self._handover.arrival,
-        )  # fmt: skip
-        self._tmem = new_tmem_server(
-            daemon, self._pager, state.marks,
-            follow=memory.follow, left=self.engine.store.pools.left_to_programs,
+        self._nbd, self._tmem = new_servers(
+            daemon, self._pager, self._exports, state, memory,
             descriptors=descriptors, arrival=self._handover.arrival,
         )  # fmt: skip
         self._export_snapshots = partial(self._exports.snapshots, self.engine.store)

@@ -59,7 +59,8 @@ class Machines:
         rng: random.Random,
         kept: KeptPages,
     ) -> None:
-        self.memory, self.remote = memory, remote = daemon.memory, daemon.remote
+        self.memory, self.remote = daemon.memory, daemon.remote
+        remote = daemon.remote
         # An orderly stop has begun: nobody will ask for our pages again, and peers forget us.
         self.is_leaving = False
         self.store = store = kept.store
@@ -78,12 +79,7 @@ class Machines:
         self.reach = Reach(store, self.holders, self.nodes)
         self.flushes = FlushSending(store, self.holders, self.nodes, self.outbox)
         # What we keep for others.
-        self.foreign = ForeignPages(
-            store,
-            run=self.slices.add,
-            bytes_fraction_max=memory.foreign_fraction_max,
-            owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
-        )
+        self.foreign = self._new_foreign()
         self.round_trips = RoundTrips()
         self.orphans = Orphans(orphan_seconds=remote.orphan_seconds, purge=self.foreign.purge)
         self.recall = HolderRecall(store, self.foreign)
@@ -95,16 +91,7 @@ class Machines:
         # Foreign pages, pages that leave, and pages that are fetched back.
         self.pool_copies = PoolCopies(store, cluster, configured=remote.copies)
         self.read_ahead = ReadAhead(store, bytes_max=remote.read_ahead_bytes_max)
-        self.fetches = Fetches(
-            store,
-            self.holders,
-            in_flight_max=remote.gets_in_flight_max,
-            read_ahead=self.read_ahead,
-            is_reachable=self.reach.is_reachable,
-            may_come_back=self.reach.may_come_back,
-            on_thinned=self.on_thinned,
-            on_bad_holder=self._on_bad_holder,
-        )
+        self.fetches = self._new_fetches()
         self.spot_checks = SpotChecks(
             store.rows, self.trust, rng=rng, on_bad_copy=self.fetches.on_bad_copy
         )
@@ -149,6 +136,26 @@ class Machines:
             self.holders.adopt(each.holder, node, incarnation, is_dead=each.is_ended, pages=pages)
         self.remotifier.ephemeral.adopt(kept.ephemeral_rows)
         self.foreign.adopt()
+
+    def _new_foreign(self) -> ForeignPages:
+        return ForeignPages(
+            self.store,
+            run=self.slices.add,
+            bytes_fraction_max=self.memory.foreign_fraction_max,
+            owner_pages_max=self.memory.foreign_owner_bytes_max // PAGE_BYTES,
+        )
+
+    def _new_fetches(self) -> Fetches:
+        return Fetches(
+            self.store,
+            self.holders,
+            in_flight_max=self.remote.gets_in_flight_max,
+            read_ahead=self.read_ahead,
+            is_reachable=self.reach.is_reachable,
+            may_come_back=self.reach.may_come_back,
+            on_thinned=self.on_thinned,
+            on_bad_holder=self._on_bad_holder,
+        )
 
     def _new_remotifier(self, rng: random.Random) -> Remotifier:
         remote = self.remote
