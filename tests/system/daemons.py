@@ -245,7 +245,7 @@ class Cluster:
         nbd: str = "",
         more: str = "",
     ) -> None:
-        """Write the files of `len(budgets)` nodes.
+        """Write the files of `len(budgets)` nodes.  They share few cores, so they do not poll.
 
         Args:
             folder: For files and logs.
@@ -273,6 +273,7 @@ node = "{node.name}"
 cluster = "cluster.toml"
 state_dir = "{node.name}-state"
 stop_seconds_max = 5.0
+poll_microseconds_max = 0
 [memory]
 budget = "{budget}"
 [remote]
