@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ramsterd.host.collector import GC_THRESHOLD
+
 pytest_plugins = (
     "tests.plugins.alone",
     "tests.plugins.collecting",
@@ -69,3 +71,5 @@ def pytest_collection_finish() -> None:
     """Let the collector pass over what stands by now: it stays, and tests that look for leftovers collect often."""
     gc.collect()
     gc.freeze()
+    # As the daemon has it.
+    gc.set_threshold(GC_THRESHOLD)
