@@ -111,18 +111,17 @@ class Twin:
         if pool.compressor is not LZ4:
             return 0
         versions, unsaved = self._versions, pool.unsaved
-        done, wanted_chunks = 0, 1
-        while wanted_chunks and page_object.root:
+        done = 0
+        while page_object.root:
             some, stored, wanted_chunks = self._loops.put(
                 page_object.root, page_object.shift, page_object.prefix,
                 index + done, pages[done * PAGE_BYTES :],
                 versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
                 versions.serial_last, versions.serial_limit, takes_slots,
             )  # fmt: skip
-            if stored is not None and self._note(pool, page_object, stored):
-                wanted_chunks = 0
             done += some
-            if wanted_chunks and not self.find_slot(pool, wanted_chunks):
+            has_folded = stored is not None and self._note(pool, page_object, stored)
+            if has_folded or not (wanted_chunks and self.find_slot(pool, wanted_chunks)):
                 break
         return done
 

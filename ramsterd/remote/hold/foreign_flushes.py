@@ -115,7 +115,7 @@ class ForeignFlushes:
         self._forget()
 
     def _drop_range(self, number: int, first: int, last: int) -> Iterable[None]:
-        """Drop what flush `number` means of a range, some pages at a time; at least once nothing is done, which counts too."""
+        """Drop what flush `number` means of a range, some pages at a time, and return at least one step: to look counts, too."""
         self._store.work["flush"] += 1
         # As most: without a generator.
         if last - first < LEAF_PAGES and self._next_kept(number, first, last) is None:
