@@ -201,12 +201,14 @@ class ReadAhead:
 
     def _make_room(self, now: float) -> None:
         """Drop what came for readers that are idle, the oldest first, until there is room for a frame."""
-        if self._free_bytes() >= _FRAME_BYTES:
+        # Of a small bound half will do: it never has room for a whole frame.
+        room_bytes = min(_FRAME_BYTES, self._bytes_max // 2)
+        if self._free_bytes() >= room_bytes:
             return
         for answer in self._kept.answers():
             if now - answer.ahead.trend.read_at > IDLE_SECONDS:
                 self._waste(answer)
-                if self._free_bytes() >= _FRAME_BYTES:
+                if self._free_bytes() >= room_bytes:
                     return
 
     def _free_bytes(self) -> int:
