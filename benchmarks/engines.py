@@ -106,9 +106,11 @@ class Engines:
         """Do one pass, as the shell does."""
         began = time.process_time()
         act(node.engine)
-        effects = []
-        while some := node.engine.settle(self.now):
+        effects, is_over = [], False
+        while not is_over:
+            some = node.engine.settle(self.now)
             effects += some
+            is_over = all(isinstance(each, Send) for each in some)  # as `Peers` does
         seconds = time.process_time() - began
         node.longest = max(node.longest, seconds)
         node.seconds += seconds
