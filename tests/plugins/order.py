@@ -96,11 +96,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def arranged(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     """Return the tests as the queue has them."""
     # Each worker has collected the files in an order of its own.
-    ranked = sorted(items, key=lambda item: (rank(item), -seconds(item), item.path))
-    alone = [item for item in ranked if rank(item) == 0]
-    long = [item for item in ranked if 0 < rank(item) < len(FIRST)]
-    others = ranked[len(alone) + len(long) :]
-    quick = [item for item in others if rank(item) == len(FIRST) + len(SPREAD)]
+    ranked = sorted(
+        ((rank(item), item) for item in items),
+        key=lambda each: (each[0], -seconds(each[1]), each[1].path),
+    )
+    alone = [item for place, item in ranked if place == 0]
+    long = [item for place, item in ranked if 0 < place < len(FIRST)]
+    others = [each for each in ranked if each[0] >= len(FIRST)]
+    quick = [item for place, item in others if place == len(FIRST) + len(SPREAD)]
     computing = [item for item in quick if taken_together(item.nodeid) == item.nodeid]
     # Half of those that compute for a while come last, all others with the rest.
     last = computing[len(computing) // 2 :]
@@ -108,7 +111,7 @@ def arranged(items: Iterable[pytest.Item]) -> list[pytest.Item]:
         :QUICK_BEFORE_LONG
     ]
     placed = {*map(id, last), *map(id, head)}
-    rest = [item for item in others if id(item) not in placed]
+    rest = [each for each in others if id(each[1]) not in placed]
     return [*alone, *head, *among(long, spread(rest)), *last]
 
 
@@ -123,11 +126,11 @@ def among(few: Sequence[pytest.Item], many: Sequence[pytest.Item]) -> list[pytes
     return [*mixed, *many[begin:]]
 
 
-def spread(ranked: list[pytest.Item]) -> list[pytest.Item]:
+def spread(ranked: list[tuple[int, pytest.Item]]) -> list[pytest.Item]:
     """Mix tests of different ranks evenly; those of one file stay together, for what they share."""
     placed: list[tuple[float, list[pytest.Item]]] = []
-    for _, of_rank in groupby(ranked, rank):
-        items, before = list(of_rank), 0
+    for _, of_rank in groupby(ranked, itemgetter(0)):
+        items, before = [item for _, item in of_rank], 0
         for _, of_file in groupby(items, lambda item: item.path):
             group = list(of_file)
             placed.append(((before + len(group) / 2) / len(items), group))
