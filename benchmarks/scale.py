@@ -1,6 +1,6 @@
 """What each kind of work costs by the number of pages: time a page, and the longest pass of the event loop.
 
-    python -m benchmarks.scale [--sizes 100000 400000 1600000 4000000] [--out FILE] [--quick]
+    python -m benchmarks.scale [--sizes 100000 400000 1600000 4000000] [--out FILE]
 
 One owner and four holders (benchmarks/engines.py), two copies of each page that leaves.  Time is processor time of all
 nodes together; a cost that grows by no more than the logarithm has nearly the same time a page at each size.  With --out
@@ -235,6 +235,15 @@ def measure_apart(pages: int) -> dict[str, Any]:
     return result
 
 
+def growth_of(rows: Sequence[dict[str, float]]) -> str:
+    """Return how the cost of a page grows from the smallest size to the largest, in words."""
+    first = rows[0]["microseconds"]
+    if not first:
+        return "no growth to tell: with so few pages it is over before it begins"
+    growth = rows[-1]["microseconds"] / first
+    return f"growth {growth:.2f}x  {harness.verdict(growth, at_most(GROWTH_MAX))}"
+
+
 def run_sizes(sizes: Sequence[int]) -> list[dict[str, Any]]:
     """Print a row for each kind of work: what a page costs at each size, how that grows, and the longest pass."""
     found = [measure_apart(pages) for pages in sizes]
@@ -243,9 +252,7 @@ def run_sizes(sizes: Sequence[int]) -> list[dict[str, Any]]:
     for name in found[0]["works"]:
         rows = [each["works"][name] for each in found]
         cells = "  ".join(f"{row['microseconds']:>10.2f}" for row in rows)
-        growth = rows[-1]["microseconds"] / rows[0]["microseconds"]
-        bar = at_most(GROWTH_MAX)
-        print(f"  {name:34}  {cells}  growth {growth:.2f}x  {harness.verdict(growth, bar)}")
+        print(f"  {name:34}  {cells}  {growth_of(rows)}")
         if "milliseconds" in rows[0]:
             longest = max(row["milliseconds"] for row in rows)
             harness.print_figure(
