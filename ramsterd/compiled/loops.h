@@ -108,6 +108,23 @@ void loops_stored(const char *place);
             loops_stored(place);                          \
     } while (0)
 
+/* Look at the top of a stack of Python's; 0 if there is none. */
+static inline uint32_t top_of(PyObject *stack) {
+    Py_ssize_t size = PyList_GET_SIZE(stack);
+    return size ? (uint32_t)PyLong_AsUnsignedLong(PyList_GET_ITEM(stack, size - 1)) : 0;
+}
+
+static inline int pop_from(PyObject *stack) {
+    Py_ssize_t size = PyList_GET_SIZE(stack);
+    return PyList_SetSlice(stack, size - 1, size, NULL);
+}
+
+/* A zpage is somewhere else in the arena from now on; 0: it is not there. */
+static inline void store_location(Row *row, uint32_t location) {
+    __atomic_store_n(&row->location, location, __ATOMIC_RELEASE);
+    STORED("location");
+}
+
 static inline const Row *row_at(const Loops *self, uint32_t row) {
     return (size_t)row < (size_t)self->rows.len / sizeof(Row) ? (const Row *)self->rows.buf + row : NULL;
 }
@@ -136,6 +153,7 @@ static inline int64_t slot_start(const Loops *self, const Columns *columns, uint
     return zbytes <= slot_bytes && start + zbytes <= (uint64_t)self->arena.len ? (int64_t)start : -1;
 }
 
+int decode_zpage(uint32_t packed, const uint8_t *zpage, uint64_t checksum, uint8_t *page);
 int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page);
 int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page);
 int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots);
@@ -144,5 +162,11 @@ PyObject *put_end(Loops *self, Columns *columns, Put *put);
 PyObject *loops_get(Loops *self, PyObject *args);
 PyObject *loops_put(Loops *self, PyObject *args);
 PyObject *loops_serve(Loops *self, PyObject *args);
+/* The owner's side of the remote path. */
+PyObject *loops_get_each(Loops *self, PyObject *args);
+PyObject *loops_gather(Loops *self, PyObject *args);
+PyObject *loops_hand_over(Loops *self, PyObject *args);
+PyObject *loops_forget(Loops *self, PyObject *args);
+PyObject *loops_come_home(Loops *self, PyObject *args);
 
 #endif

@@ -24,17 +24,6 @@ static inline void store_redo(Loops *self, int word, uint64_t value) {
     STORED("redo word");
 }
 
-/* Look at the top of a stack of Python's; 0 if there is none. */
-static uint32_t top_of(PyObject *stack) {
-    Py_ssize_t size = PyList_GET_SIZE(stack);
-    return size ? (uint32_t)PyLong_AsUnsignedLong(PyList_GET_ITEM(stack, size - 1)) : 0;
-}
-
-static int pop_from(PyObject *stack) {
-    Py_ssize_t size = PyList_GET_SIZE(stack);
-    return PyList_SetSlice(stack, size - 1, size, NULL);
-}
-
 int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots) {
     memset(put, 0, offsetof(Put, ends));
     put->stacks = stacks;

@@ -71,6 +71,7 @@ class Store:
         self.reserve = Reserve(self.versions)
         # None: Python does all.
         self.twin = None if compiled.loops is None else Twin(self.versions, compiled.loops)
+        self.versions.loops = None if self.twin is None else self.twin.loops
         # What versions stand in.
         self.rows, self.table, self.zbud = (
             self.versions.rows, self.versions.table, self.versions.zbud,
@@ -284,10 +285,16 @@ class Store:
         if page_object is None:
             pages = [None] * len(indexes)
         else:
-            find, entries = self.table.find, self.table.entries
-            addresses = [find(page_object, index, 1)[0] for index in indexes]
-            rows = [entries[address] for address in addresses]
-            if get_pages(self.versions, addresses, rows, pages, elsewhere):
+            indexes, find, entries = list(indexes), self.table.find, self.table.entries
+            twin, lost_count = self.twin, 0
+            if twin is not None:
+                lost_count = twin.get_each(page_object, indexes, pages, elsewhere)
+            if rest := indexes[len(pages) :]:
+                addresses = [find(page_object, index, 1)[0] for index in rest]
+                rows = [entries[address] for address in addresses]
+                lost_count += get_pages(self.versions, addresses, rows, pages, elsewhere)
+            if lost_count:
+                addresses = [find(page_object, index, 1)[0] for index in indexes]
                 lost = [at for at, address in enumerate(addresses) if entries[address] == LOST]
         self.counters.get_hole += pages.count(None) - len(lost) - len(elsewhere)
         self.counters.get_lost += len(lost)

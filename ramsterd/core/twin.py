@@ -74,7 +74,7 @@ class Twin:
         assert loops.LAYOUT == LAYOUT, "built of other sources"
         zbud = versions.zbud
         self._versions = versions
-        self._loops: Loops = loops.Loops(
+        self.loops: Loops = loops.Loops(
             arena=zbud.arena,
             slot_rows=zbud.slot_rows,
             rows=versions.rows.view,
@@ -97,8 +97,23 @@ class Twin:
         elsewhere: list[tuple[int, int]],
     ) -> int:
         """Append the pages of a run up to the first that is not everyday, and what is elsewhere; return how many are lost."""
-        local, lost = self._loops.get(
+        local, lost = self.loops.get(
             page_object.root, page_object.shift, page_object.prefix, index, count,
+            ZERO_PAGE, pages, elsewhere,
+        )  # fmt: skip
+        self._versions.counters.get_local += local
+        return lost
+
+    def get_each(
+        self,
+        page_object: PageObject,
+        indexes: list[int],
+        pages: list[bytes | None],
+        elsewhere: list[tuple[int, int]],
+    ) -> int:
+        """The same for pages anywhere in an object."""
+        local, lost = self.loops.get_each(
+            page_object.root, page_object.shift, page_object.prefix, indexes,
             ZERO_PAGE, pages, elsewhere,
         )  # fmt: skip
         self._versions.counters.get_local += local
@@ -113,7 +128,7 @@ class Twin:
         versions, unsaved = self._versions, pool.unsaved
         done = 0
         while page_object.root:
-            some, stored, wanted_chunks = self._loops.put(
+            some, stored, wanted_chunks = self.loops.put(
                 page_object.root, page_object.shift, page_object.prefix,
                 index + done, pages[done * PAGE_BYTES :],
                 versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
@@ -138,7 +153,7 @@ class Twin:
         """Serve requests up to the first that is not everyday (see serve.c)."""
         versions, unsaved = self._versions, pool.unsaved
         replies, length, reads, writes, pages_read, local, holes, stored, index, skip, chunks = (
-            self._loops.serve(
+            self.loops.serve(
                 page_object.root, page_object.shift, page_object.prefix, requests, size,
                 is_structured, is_writable and pool.compressor is LZ4, pages_max, skip,
                 versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,

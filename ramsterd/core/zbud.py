@@ -216,6 +216,7 @@ class Zbud:
         """The block has left: all its slots are free and its memory is."""
         assert self.state[block] == BlockState.LEAVING
         self.state[block] = BlockState.CLOSED
+        self.free_masks[block] = FULL_MASK[self.chunks_of_block[block]]
         self._release(block)
 
     def rows(self, block: int) -> list[int]:

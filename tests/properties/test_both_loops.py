@@ -1,6 +1,6 @@
 """A store served by the compiled loops, and one served by Python's, leave the same bytes in all their mappings.
 
-Which pages are everyday is for the compiled loops to say: Python does as many of them at a time.  Else nodes of the page
+Which pages of a put are everyday is for the compiled loops to say: Python does as many of them at a time.  Else nodes of the page
 table would come and go in another order, and free ones differ.
 """
 
@@ -92,6 +92,8 @@ class BothMachine(StoreMachine):
         reached: deque[int] = deque()
         compiled, python = (model.store for model in models)
         assert compiled.twin is not None
+        assert compiled.versions.loops is not None
+        python.versions.loops = None
         compiled.twin = NotedTwin(compiled.twin, reached)  # type: ignore[assignment]
         python.twin = PythonTwin(python, reached)  # type: ignore[assignment]
         return BothModels(*models)

@@ -25,7 +25,7 @@ and so on.)
 
 import random
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -204,7 +204,7 @@ class EphemeralRemotifier:
         if not put.holder.is_dead:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 
-    def _remember(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
+    def _remember(self, holder: Holder, rows: Sequence[int], serials: Sequence[int]) -> None:
         sent = self._sent.get(holder.id)
         if sent is None:
             sent = self._sent[holder.id] = SentEphemeral(partial(self._is_current, holder))

@@ -173,6 +173,7 @@ def test_a_run_of_puts_over_pages_of_all_kinds() -> None:
         assert any(found == new[:done] + old[done:] for done in range(len(old) + 1))
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_pages_that_leave() -> None:
     node = Node()
     node.put(0, [OLD, make_page(700, 9)])
@@ -182,6 +183,7 @@ def test_pages_that_leave() -> None:
     assert node.store.versions.take_owed() == {}
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_pages_that_are_copied() -> None:
     node = Node()
     node.put(0, [OLD, make_page(700, 9)])
@@ -226,6 +228,16 @@ def test_a_damaged_page_that_nobody_else_has() -> None:
     assert row_of(node.store, node.pool, 1) == LOST
 
 
+@pytest.mark.usefixtures("each_loops")
+def test_a_copy_that_is_dropped_for_those_at_peers() -> None:
+    node = Node()
+    node.put(0, [OLD, make_page(700, 9)])
+    node.remotify(ONE, OTHER, stays=True)
+    block = node.store.versions.block_of(node.row())
+    node.check(partial(node.store.room.evict_block, block), OLD, (ONE, OTHER))
+    assert node.store.zbud.is_free(block)
+
+
 def test_a_holder_that_died() -> None:
     node = Node()
     node.put(0, [OLD, make_page(700, 9)])
@@ -243,6 +255,7 @@ def test_a_last_copy_that_is_lost() -> None:
     node.check(lambda: node.store.versions.lose(node.row()), (ONE,), LOST)
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_a_page_that_comes_back() -> None:
     node = Node()
     node.put(0, [OLD])
@@ -254,6 +267,7 @@ def test_a_page_that_comes_back() -> None:
     assert node.store.rows.holders(node.row()) == [ONE, OTHER]
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_an_ephemeral_page_that_comes_back() -> None:
     node = Node(PoolKind.EPHEMERAL)
     node.put(0, [OLD])
