@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.limits import COPIES_MAX
+from ramsterd.core.block_columns import BlockState
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.family import Family
 from ramsterd.core.rows import NO_HOLDER, ROW, ROW_BYTES
+from ramsterd.core.size_classes import SLOTS_OF_CLASS
 from ramsterd.core.versions import Versions
+from ramsterd.core.zbud import Zbud
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,14 @@ class Leaving:
     checksums: "array[int]"
     packed: "array[int]"
     body: bytes
+
+
+def zpages_in(zbud: Zbud, block: int) -> int:
+    """Return how many zpages a block has that may leave."""
+    chunks, free = zbud.chunks_of_block[block], zbud.free_masks[block].bit_count()
+    if zbud.state[block] == BlockState.OPEN:
+        free += len(zbud.stacks(Family(zbud.family_of_block[block]))[chunks])
+    return SLOTS_OF_CLASS[chunks] - free
 
 
 def begin_leaving(versions: Versions, block: int) -> Leaving:

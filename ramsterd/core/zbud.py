@@ -216,7 +216,6 @@ class Zbud:
         """The block has left: all its slots are free and its memory is."""
         assert self.state[block] == BlockState.LEAVING
         self.state[block] = BlockState.CLOSED
-        self.free_masks[block] = FULL_MASK[self.chunks_of_block[block]]
         self._release(block)
 
     def rows(self, block: int) -> list[int]:
@@ -335,11 +334,11 @@ class Zbud:
     def _take_free_slots(self, block: int) -> None:
         """Move the free slots of the open block to its stack, the lowest on top."""
         mask, first = self.free_masks[block], block << SLOT_SHIFT
-        stack = self._stacks[self.family_of_block[block]][self.chunks_of_block[block]]
-        while mask:
-            slot = mask.bit_length() - 1
-            stack.append(first + slot)
-            mask ^= 1 << slot
+        chunks = self.chunks_of_block[block]
+        free: Sequence[int] = range(mask.bit_length() - 1, -1, -1)
+        if mask != FULL_MASK[chunks]:
+            free = [slot for slot in free if mask >> slot & 1]
+        self._stacks[self.family_of_block[block]][chunks] += [first + slot for slot in free]
         self.free_masks[block] = 0
 
     def _open(self, block: int) -> None:

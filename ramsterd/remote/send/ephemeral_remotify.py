@@ -33,7 +33,7 @@ from typing import Final
 from nodemanager.ids import NodeId
 from nodemanager.placement import choose_holders
 from ramsterd.core.family import Family
-from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving
+from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, zpages_in
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.holders.holders import Holder, Holders
@@ -156,7 +156,7 @@ class EphemeralRemotifier:
         zbud, pages, block_bytes = self._store.zbud, 0, 0
         taken: list[Leaving] = []
         while (block := zbud.oldest(Family.OWN_EPHEMERAL)) is not None:
-            pages += len(zbud.rows(block))
+            pages += zpages_in(zbud, block)
             block_bytes += zbud.block_bytes(block)
             if taken and (
                 pages > PAGES_PER_FRAME_MAX

@@ -117,9 +117,9 @@ class Placing:
                 waits for just that.
         """
         store = self._store
-        rows, block_bytes = store.zbud.rows(block), store.zbud.block_bytes(block)
-        copies = store.copies.wanted_by(rows)
-        fewest = copies if is_kept else store.copies.fewest_wanted_by(rows)
+        block_bytes = store.zbud.block_bytes(block)
+        copies = store.copies.wanted_by(block)
+        fewest = copies if is_kept else store.copies.fewest_wanted_by(block)
         heard = self._heard()
         answering = self._with_credit(heard)
         able = sum(each.has_room(block_bytes, now=now) for each in answering)
@@ -159,7 +159,7 @@ class Placing:
             return
         for _ in range(PASSED_OVER_MAX):
             block = zbud.oldest(Family.OWN_PERSISTENT)
-            if block is None or store.copies.fewest_wanted_by(zbud.rows(block)) <= able:
+            if block is None or store.copies.fewest_wanted_by(block) <= able:
                 return
             zbud.make_newest(block)
 
