@@ -92,6 +92,18 @@ typedef struct {
     Row versions[PUT_PAGES_MAX];
 } Put;
 
+/* The owner's side of the remote path. */
+PyObject *loops_get_each(Loops *self, PyObject *args);
+PyObject *loops_gather(Loops *self, PyObject *args);
+PyObject *loops_hand_over(Loops *self, PyObject *args);
+PyObject *loops_forget(Loops *self, PyObject *args);
+PyObject *loops_come_home(Loops *self, PyObject *args);
+
+/* See put.c. */
+uint32_t top_of(PyObject *stack);
+int pop_from(PyObject *stack);
+int append_number(PyObject *list, int64_t number);
+
 int columns_acquire(Loops *self, Columns *columns, int writable);
 void columns_release(Columns *columns);
 
@@ -107,17 +119,6 @@ void loops_stored(const char *place);
         if (__builtin_expect(loops_watcher != NULL, 0))   \
             loops_stored(place);                          \
     } while (0)
-
-/* Look at the top of a stack of Python's; 0 if there is none. */
-static inline uint32_t top_of(PyObject *stack) {
-    Py_ssize_t size = PyList_GET_SIZE(stack);
-    return size ? (uint32_t)PyLong_AsUnsignedLong(PyList_GET_ITEM(stack, size - 1)) : 0;
-}
-
-static inline int pop_from(PyObject *stack) {
-    Py_ssize_t size = PyList_GET_SIZE(stack);
-    return PyList_SetSlice(stack, size - 1, size, NULL);
-}
 
 /* A zpage is somewhere else in the arena from now on; 0: it is not there. */
 static inline void store_location(Row *row, uint32_t location) {
@@ -162,11 +163,5 @@ PyObject *put_end(Loops *self, Columns *columns, Put *put);
 PyObject *loops_get(Loops *self, PyObject *args);
 PyObject *loops_put(Loops *self, PyObject *args);
 PyObject *loops_serve(Loops *self, PyObject *args);
-/* The owner's side of the remote path. */
-PyObject *loops_get_each(Loops *self, PyObject *args);
-PyObject *loops_gather(Loops *self, PyObject *args);
-PyObject *loops_hand_over(Loops *self, PyObject *args);
-PyObject *loops_forget(Loops *self, PyObject *args);
-PyObject *loops_come_home(Loops *self, PyObject *args);
 
 #endif

@@ -24,6 +24,17 @@ static inline void store_redo(Loops *self, int word, uint64_t value) {
     STORED("redo word");
 }
 
+/* Look at the top of a stack of Python's; 0 if there is none. */
+uint32_t top_of(PyObject *stack) {
+    Py_ssize_t size = PyList_GET_SIZE(stack);
+    return size ? (uint32_t)PyLong_AsUnsignedLong(PyList_GET_ITEM(stack, size - 1)) : 0;
+}
+
+int pop_from(PyObject *stack) {
+    Py_ssize_t size = PyList_GET_SIZE(stack);
+    return PyList_SetSlice(stack, size - 1, size, NULL);
+}
+
 int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots) {
     memset(put, 0, offsetof(Put, ends));
     put->stacks = stacks;
@@ -230,7 +241,7 @@ static int free_slot(Loops *self, Columns *columns, Put *put, uint32_t location)
     return 1;
 }
 
-static int append_number(PyObject *list, int64_t number) {
+int append_number(PyObject *list, int64_t number) {
     PyObject *made = PyLong_FromLongLong(number);
     int result = made == NULL ? -1 : PyList_Append(list, made);
     Py_XDECREF(made);

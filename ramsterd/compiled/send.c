@@ -79,10 +79,7 @@ static void store_holders(Row *row, const uint16_t *holders) {
 static int append_serial(PyObject **overtaken, uint64_t serial) {
     if (*overtaken == NULL && (*overtaken = PyList_New(0)) == NULL)
         return -1;
-    PyObject *number = PyLong_FromUnsignedLongLong(serial);
-    int result = number == NULL ? -1 : PyList_Append(*overtaken, number);
-    Py_XDECREF(number);
-    return result;
+    return append_number(*overtaken, (int64_t)serial);
 }
 
 /* Whether these can be the rows of a block that leaves, and what they had. */

@@ -71,7 +71,6 @@ class Store:
         self.reserve = Reserve(self.versions)
         # None: Python does all.
         self.twin = None if compiled.loops is None else Twin(self.versions, compiled.loops)
-        self.versions.loops = None if self.twin is None else self.twin.loops
         # What versions stand in.
         self.rows, self.table, self.zbud = (
             self.versions.rows, self.versions.table, self.versions.zbud,
@@ -79,6 +78,7 @@ class Store:
         self.pools = self.versions.pools
         self.work = self.versions.work
         self.counters = self.versions.counters
+        self.versions.loops = None if self.twin is None else self.twin.loops
 
     # Pools.
 

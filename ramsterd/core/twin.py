@@ -74,7 +74,7 @@ class Twin:
         assert loops.LAYOUT == LAYOUT, "built of other sources"
         zbud = versions.zbud
         self._versions = versions
-        self.loops: Loops = loops.Loops(
+        self._loops: Loops = loops.Loops(
             arena=zbud.arena,
             slot_rows=zbud.slot_rows,
             rows=versions.rows.view,
@@ -97,7 +97,7 @@ class Twin:
         elsewhere: list[tuple[int, int]],
     ) -> int:
         """Append the pages of a run up to the first that is not everyday, and what is elsewhere; return how many are lost."""
-        local, lost = self.loops.get(
+        local, lost = self._loops.get(
             page_object.root, page_object.shift, page_object.prefix, index, count,
             ZERO_PAGE, pages, elsewhere,
         )  # fmt: skip
@@ -112,7 +112,7 @@ class Twin:
         elsewhere: list[tuple[int, int]],
     ) -> int:
         """The same for pages anywhere in an object."""
-        local, lost = self.loops.get_each(
+        local, lost = self._loops.get_each(
             page_object.root, page_object.shift, page_object.prefix, indexes,
             ZERO_PAGE, pages, elsewhere,
         )  # fmt: skip
@@ -128,7 +128,7 @@ class Twin:
         versions, unsaved = self._versions, pool.unsaved
         done = 0
         while page_object.root:
-            some, stored, wanted_chunks = self.loops.put(
+            some, stored, wanted_chunks = self._loops.put(
                 page_object.root, page_object.shift, page_object.prefix,
                 index + done, pages[done * PAGE_BYTES :],
                 versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
@@ -139,6 +139,11 @@ class Twin:
             if has_folded or not (wanted_chunks and self.find_slot(pool, wanted_chunks)):
                 break
         return done
+
+    @property
+    def loops(self) -> "Loops":
+        """The loops themselves, for who has the rest of a twin by himself (core.leaving, core.install)."""
+        return self._loops
 
     def find_slot(self, pool: Pool, wanted_chunks: int) -> bool:
         """Have a slot of a class ready, if there is room for one without an eviction; it is taken next."""
@@ -153,7 +158,7 @@ class Twin:
         """Serve requests up to the first that is not everyday (see serve.c)."""
         versions, unsaved = self._versions, pool.unsaved
         replies, length, reads, writes, pages_read, local, holes, stored, index, skip, chunks = (
-            self.loops.serve(
+            self._loops.serve(
                 page_object.root, page_object.shift, page_object.prefix, requests, size,
                 is_structured, is_writable and pool.compressor is LZ4, pages_max, skip,
                 versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
