@@ -91,6 +91,8 @@ class PersistentRemotifier:
 
     def next_puts(self, now: float) -> list[Put]:
         """Choose the oldest blocks and their holders; empty: nobody can take them."""
+        if self.placing.are_all_busy():
+            return []
         self.placing.pass_over(now)
         return self.ship(self._oldest_blocks(), now, is_kept=False)
 

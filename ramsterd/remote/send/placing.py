@@ -107,6 +107,15 @@ class Placing:
         """
         return self._with_credit(self._heard(besides))
 
+    def are_all_busy(self) -> bool:
+        """Whether each peer with a link has as many PUTs under way as it may have: until one is answered nobody is chosen.
+
+        Each pass asks while pages must leave.
+        """
+        nodes, busy = self._candidates.nodes, self._puts.busy()
+        linked = [node for node in nodes.nodes() if nodes.is_linked(node)]
+        return bool(linked) and all(busy.count(node) >= self._in_flight_max for node in linked)
+
     def choose(self, block: int, now: float, *, is_kept: bool) -> Choice:
         """Choose holders for a block.
 
