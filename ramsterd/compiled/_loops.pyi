@@ -48,6 +48,9 @@ class Loops:
         *holders_and_is_kept: int,
     ) -> tuple[int, int, list[int] | None] | None: ...
     def forget(self, block: int, /) -> tuple[int, int] | None: ...
+    def places(
+        self, elsewhere: list[tuple[int, int]], /
+    ) -> tuple[int, list[tuple[int, int, int]]] | None: ...
     def come_home(
         self,
         rows: list[int],

@@ -1,4 +1,5 @@
-/* The loop over what a holder gave: the twin of that of core.install, whose order of stores it has. */
+/* The loops over pages that holders have: which holder has those of a get, and what it gave for them, which is the twin
+   of core.install and has its order of stores. */
 
 #include "loops.h"
 
@@ -116,4 +117,38 @@ PyObject *loops_come_home(Loops *self, PyObject *args) {
 release:
     PyBuffer_Release(&answer.zpages);
     return result;
+}
+
+/* Return (position, serial, row) of a (position, row), NULL without an exception if no single holder has that page, or
+   another one than those before. */
+static PyObject *place_of(const Loops *self, PyObject *pair, uint16_t *holder) {
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2)
+        return NULL;
+    uint64_t number = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(pair, 1));
+    if (number == (uint64_t)-1)
+        PyErr_Clear();
+    const Row *row = number > UINT32_MAX ? NULL : row_at(self, (uint32_t)number);
+    if (row == NULL || !row->holders[0] || row->holders[1] || (*holder && row->holders[0] != *holder))
+        return NULL;
+    *holder = row->holders[0];
+    return Py_BuildValue("OKO", PyTuple_GET_ITEM(pair, 0), (unsigned long long)row->serial, PyTuple_GET_ITEM(pair, 1));
+}
+
+/* places(elsewhere) -> (holder, places), or None
+
+   If one holder has all pages of a get, and nobody else has one: return it, and the position, serial and row of each. */
+PyObject *loops_places(Loops *self, PyObject *elsewhere) {
+    if (!PyList_Check(elsewhere) || !PyList_GET_SIZE(elsewhere))
+        Py_RETURN_NONE;
+    PyObject *places = PyList_New(PyList_GET_SIZE(elsewhere));
+    uint16_t holder = 0;
+    for (Py_ssize_t at = 0; places != NULL && at < PyList_GET_SIZE(places); at++) {
+        PyObject *place = place_of(self, PyList_GET_ITEM(elsewhere, at), &holder);
+        if (place == NULL) {
+            Py_DECREF(places);
+            return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+        }
+        PyList_SET_ITEM(places, at, place);
+    }
+    return places == NULL ? NULL : Py_BuildValue("HN", holder, places);
 }

@@ -97,6 +97,7 @@ PyObject *loops_get_each(Loops *self, PyObject *args);
 PyObject *loops_gather(Loops *self, PyObject *args);
 PyObject *loops_hand_over(Loops *self, PyObject *args);
 PyObject *loops_forget(Loops *self, PyObject *args);
+PyObject *loops_places(Loops *self, PyObject *elsewhere);
 PyObject *loops_come_home(Loops *self, PyObject *args);
 
 /* See put.c. */

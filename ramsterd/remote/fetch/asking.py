@@ -13,12 +13,13 @@ its pages do the same, is asked for no more.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from config.limits import IN_FLIGHT_MAX
-from ramsterd.core.rows import NO_HOLDER, Rows
+from ramsterd.core.rows import NO_HOLDER
+from ramsterd.core.versions import Versions
 from ramsterd.remote.fetch.pending import Place
 from ramsterd.remote.fetch.trend import Ahead
 from ramsterd.remote.holders.holders import Holder, Holders
@@ -54,7 +55,7 @@ class Asking:
 
     def __init__(
         self,
-        rows: Rows,
+        versions: Versions,
         holders: Holders,
         *,
         in_flight_max: int,
@@ -64,13 +65,13 @@ class Asking:
         """Begin with nothing asked for.
 
         Args:
-            rows: Say who holds what.
+            versions: Say who holds what.
             holders: The incarnations behind holder ids.
             in_flight_max: GET frames under way to one peer.
             is_reachable: Whether a holder can be asked now.
             wanted: The serials that somebody waits for, as they come and go.
         """
-        self._rows = rows
+        self._rows, self._loops = versions.rows, versions.loops
         self._holders = holders
         self._in_flight_max = in_flight_max
         self._is_reachable = is_reachable
@@ -112,9 +113,12 @@ class Asking:
         return among[(rows.serial(row) >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
 
     def choose_each(
-        self, elsewhere: Sequence[tuple[int, int]]
+        self, elsewhere: list[tuple[int, int]]
     ) -> tuple[dict[int, list[Place]], list[tuple[int, int]]]:
         """Return which holder to ask for each page of a get (position and row), and those that no holder has any more."""
+        compiled = None if self._loops is None else self._loops.places(elsewhere)
+        if compiled is not None and not self._holders[compiled[0]].is_dead:
+            return {compiled[0]: compiled[1]}, []
         found = self._rows.whereabouts([row for _, row in elsewhere])
         places_at: dict[int, list[Place]] = {}
         lost: list[tuple[int, int]] = []

@@ -71,7 +71,7 @@ class Fetches:
         self._read_ahead = read_ahead
         self._gets = PendingGets()
         self._asking = Asking(
-            store.rows,
+            store.versions,
             holders,
             in_flight_max=in_flight_max,
             is_reachable=is_reachable,
@@ -116,7 +116,7 @@ class Fetches:
         """Whether somebody waits for a page already."""
         return serial in self._gets.wanted
 
-    def _want(self, pending: PendingGet, elsewhere: Sequence[tuple[int, int]]) -> None:
+    def _want(self, pending: PendingGet, elsewhere: list[tuple[int, int]]) -> None:
         """Let a get wait for pages, each at its position in the run."""
         places_at, lost = self._asking.choose_each(elsewhere)
         for position, row in lost:

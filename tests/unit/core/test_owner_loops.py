@@ -11,7 +11,7 @@ from ramsterd.core.page import PAGE_BYTES
 from tests.helpers.disk import flip_a_bit
 from tests.helpers.made_pages import make_page, make_run
 from tests.helpers.requirements import require_compiled
-from tests.helpers.sending_node import A, SendingNode
+from tests.helpers.sending_node import A, B, SendingNode
 
 if TYPE_CHECKING:
     from ramsterd.compiled._loops import Loops
@@ -156,6 +156,26 @@ def test_lists_of_other_lengths_are_refused(answer: Answer) -> None:
     answer.serials.pop()
     with pytest.raises(ValueError, match="other lengths"):
         answer.come_home()
+
+
+@pytest.mark.parametrize("row", [0, ROWS_MAX, 1 << 32, -1])
+def test_the_places_of_rows_that_are_none_are_for_python(
+    answer: Answer, loops: "Loops", row: int
+) -> None:
+    elsewhere = [(position, row) for position, row in enumerate(answer.rows)]
+    expected = [(at, answer.serials[at], row) for at, row in elsewhere]
+    assert loops.places(elsewhere) == (A, expected)
+    assert loops.places([*elsewhere, (4, row)]) is None
+    assert loops.places([]) is None
+
+
+def test_where_pages_are_at_several_holders_is_for_python(
+    answer: Answer, loops: "Loops", node: SendingNode
+) -> None:
+    elsewhere = [(position, row) for position, row in enumerate(answer.rows)]
+    for holders in [(A, B), (B,), ()]:
+        node.store.rows.set_holders(answer.rows[2], holders)
+        assert loops.places(elsewhere) is None
 
 
 # Leaving.
