@@ -82,7 +82,7 @@ typedef struct {
     uint64_t serial, serial_limit;
     Py_ssize_t zpages, zbytes, stored_bytes, raws, zeros, fills, holes;
     int ends_count, leaves_count, versions_count, drops_rows;
-    /* The class of the page that ended it, if that found no slot ready; else 0. */
+    /* The class of the page that ended it, if that found no slot ready; -1: it needs one, and may take none; else 0. */
     int wanted_chunks;
     /* Slots and, as negative numbers, rows that are to be freed, in this order. */
     int64_t ends[PUT_PAGES_MAX];

@@ -172,9 +172,13 @@ class Store:
         stored, each = 0, count if twin is None else 1
         while stored < count:
             at, rest = index + stored, pages[stored * PAGE_BYTES :]
-            if twin is not None and (done := twin.put(pool, page_object, at, rest, takes_slots)):
-                stored, each = stored + done, 1
-                continue
+            if twin is not None:
+                done, needs_slot = twin.put(pool, page_object, at, rest, takes_slots)
+                stored, each = stored + done, 1 if done else each
+                if needs_slot:
+                    break
+                if done:
+                    continue
             done, run = self._put_in_leaf(
                 pool, page_object, at, min(each, count - stored), rest, takes_slots
             )

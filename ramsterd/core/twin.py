@@ -121,10 +121,10 @@ class Twin:
 
     def put(
         self, pool: Pool, page_object: PageObject, index: int, pages: memoryview, takes_slots: bool
-    ) -> int:
-        """Put a run up to the first page that is not everyday; return how many pages."""
+    ) -> tuple[int, bool]:
+        """Put a run up to the first page that is not everyday; return how many pages, and whether that one needs a slot and may take none."""
         if pool.compressor is not LZ4:
-            return 0
+            return 0, False
         versions, unsaved = self._versions, pool.unsaved
         done = 0
         while page_object.root:
@@ -136,9 +136,11 @@ class Twin:
             )  # fmt: skip
             done += some
             has_folded = stored is not None and self._note(pool, page_object, stored)
+            if wanted_chunks < 0:
+                return done, True
             if has_folded or not (wanted_chunks and self.find_slot(pool, wanted_chunks)):
                 break
-        return done
+        return done, False
 
     @property
     def loops(self) -> "Loops":
