@@ -198,8 +198,7 @@ class Twin:
             pool.unsaved.serial_last = serial
         if ended is not None:
             # As core.hot does, before slots are given back.
-            for version in ROW.iter_unpack(ended):
-                versions.end_version(version)
+            versions.end_all(ROW.iter_unpack(ended))
         if freed:
             versions.zbud.room_made += 1
         for end in ends or ():

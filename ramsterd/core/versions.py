@@ -152,6 +152,15 @@ class Versions:
                 if holder:
                     self.owe(holder, serial)
 
+    def end_all(self, versions: Iterable[tuple[int, ...]]) -> None:
+        """Several versions end, most of which were at one holder only."""
+        owed = self._owed
+        for version in versions:
+            if version[3] or version[6]:
+                self.end_version(version)
+            else:
+                owed.setdefault(version[5], []).append(version[0])
+
     def forget_local(self, row: int) -> None:
         """Free the slot of a row; the page is elsewhere only."""
         location = self.rows.location(row)

@@ -108,20 +108,21 @@ def test_where_there_is_no_room_for_a_page_the_put_is_for_python(
 
 
 @pytest.mark.parametrize("is_here_too", [False, True])
+@pytest.mark.parametrize("holders", [(7,), (7, 9)])
 @pytest.mark.parametrize(
     "page", [make_page(500), make_fill(7), bytes(PAGE_BYTES)], ids=["page", "fill", "zeros"]
 )
 def test_what_holders_have_is_replaced_and_they_are_owed_a_flush(
-    twin: Twin, store: Store, pool: PoolId, page: bytes, *, is_here_too: bool
+    twin: Twin, store: Store, pool: PoolId, page: bytes, holders: tuple[int, ...], *, is_here_too: bool
 ) -> None:  # fmt: skip
     put_run(store, pool, 0, make_run(500, 3))
     serial = store.serial_of(pool, OBJECT, 0)
-    send_copies(store, 7, 9, stays=is_here_too)
+    send_copies(store, *holders, stays=is_here_too)
     # A block of its class with slots, for what comes.
     put_run(store, pool, 3, make_run(500, 1))
     assert bool(store.rows.location(row_of(store, pool, 0))) == is_here_too
     assert put(twin, store, pool, 0, [page]) == 1
-    assert store.versions.take_owed() == {7: [serial], 9: [serial]}
+    assert store.versions.take_owed() == {holder: [serial] for holder in holders}
     assert read(store, pool, 0, 1) == ([page] if any(page) else [bytes(PAGE_BYTES)])
     store.check_invariants()
 
