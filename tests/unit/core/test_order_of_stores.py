@@ -14,6 +14,7 @@ from ramsterd.core.leaving import begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
+from ramsterd.core.size_classes import CHUNK_BYTES
 from ramsterd.core.table import HOLE, LOST
 from tests.helpers.crashes import CrashingStore, FoundPage
 from tests.helpers.disk import OBJECT, flip_a_bit, row_of, send_copies
@@ -265,6 +266,21 @@ def test_a_page_that_comes_back() -> None:
     _, zpage, _ = encode_page(OLD)
     node.check(lambda: install(node.store.room, node.row(), zpage), (ONE, OTHER), OLD)
     assert node.store.rows.holders(node.row()) == [ONE, OTHER]
+
+
+@pytest.mark.usefixtures("each_loops")
+def test_a_page_that_comes_back_where_another_is_already() -> None:
+    """Into a slot that is ready, which had another page before."""
+    node = Node()
+    node.put(0, [OLD, *make_run(700, 20, seed=8)])
+    node.remotify(ONE, OTHER)
+    for index in (3, 4, 5):
+        _, zpage, _ = encode_page(make_run(700, 20, seed=8)[index - 1])
+        assert install(node.store.room, node.row(index), zpage)
+    _, zpage, _ = encode_page(OLD)
+    chunks = -(-len(zpage) // CHUNK_BYTES)
+    assert node.store.zbud.stacks(Family.OWN_CLEAN)[chunks]
+    node.check(lambda: install(node.store.room, node.row(), zpage), (ONE, OTHER), OLD)
 
 
 @pytest.mark.usefixtures("each_loops")
