@@ -13,7 +13,7 @@ from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.fetch.read_ahead import ReadAhead
 from ramsterd.remote.holders.holders import Holder, Holders
-from ramsterd.remote.holders.reach import Copies
+from ramsterd.remote.holders.reach import ReachableCopies
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.home.leaf_fetch import LeafFetch
 from ramsterd.remote.home.surroundings import Surroundings
@@ -66,9 +66,9 @@ class Owner:
     def is_reachable(self, holder: Holder) -> bool:
         return holder.node in self.linked and not holder.is_dead
 
-    def copies_at(self, holders: tuple[int, ...]) -> Copies:
+    def copies_at(self, holders: tuple[int, ...]) -> ReachableCopies:
         lives = [each for each in map(self.holders.__getitem__, holders) if self.is_reachable(each)]
-        return Copies(len(lives), len(lives), frozenset(each.node for each in lives))
+        return ReachableCopies(len(lives), len(lives), frozenset(each.node for each in lives))
 
     def reachable_holders(self, row: int) -> int:
         return self.copies_at(tuple(self.store.rows.holders(row))).reachable

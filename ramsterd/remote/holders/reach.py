@@ -21,7 +21,7 @@ _GIVEN_UP: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
+class ReachableCopies:
     """What some holders of a page are worth now."""
 
     # How many can be asked; and how many can or are awaited.
@@ -76,12 +76,12 @@ class Reach:
             for node in self._nodes.nodes()
         )
 
-    def copies_at(self, holders: Sequence[int]) -> Copies:
+    def copies_at(self, holders: Sequence[int]) -> ReachableCopies:
         """Return what the holders of a page are worth now."""
         found = [self._holders[holder] for holder in holders]
         reachable = [each for each in found if self.is_reachable(each)]
         awaited = [each for each in found if each.is_awaited and each not in reachable]
-        return Copies(
+        return ReachableCopies(
             reachable=len(reachable),
             counted=len(reachable) + len(awaited),
             nodes=frozenset(each.node for each in reachable),

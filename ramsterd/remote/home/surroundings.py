@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nodemanager.ids import NodeId
-from ramsterd.remote.holders.reach import Copies
+from ramsterd.remote.holders.reach import ReachableCopies
 
-CopiesAt: TypeAlias = Callable[[tuple[int, ...]], Copies]
+CopiesAt: TypeAlias = Callable[[tuple[int, ...]], ReachableCopies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.effects import CloseLink
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
-from ramsterd.remote.holders.reach import Copies
+from ramsterd.remote.holders.reach import ReachableCopies
 from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
 from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, BadCopy
 from ramsterd.remote.wire import MessageType, PutResult
@@ -47,7 +47,7 @@ def test_a_holder_that_lost_its_link_counts_until_it_is_judged_down(made: MadeEn
     rows, reach = made.engine.store.rows, made.engine.machines.reach
     holders = next(filter(None, map(rows.holders, rows.live())))
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
-    assert reach.copies_at(holders) == Copies(0, 1, frozenset())
+    assert reach.copies_at(holders) == ReachableCopies(0, 1, frozenset())
     assert made.engine.statistics().rebuild.pages_at_risk == holder.pages
     made.judge(ONE, NodeState.DOWN)
     assert reach.copies_at(holders).counted == 0

@@ -7,12 +7,12 @@ import pytest
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
-from ramsterd.remote.holders.reach import Copies, Reach
+from ramsterd.remote.holders.reach import Reach, ReachableCopies
 from tests.helpers.clusters import cluster_of
 from tests.helpers.made_owner import INCARNATION, ONE, OTHER, THIRD, Owner
 from tests.helpers.made_pages import MIB
 
-NO_COPIES = Copies(0, 0, frozenset())
+NO_COPIES = ReachableCopies(0, 0, frozenset())
 
 
 class Reaching:
@@ -95,19 +95,19 @@ def test_a_page_is_asked_for_where_it_is_and_can_be_had(reaching: Reaching) -> N
     holders_of = owner.store.rows.holders
     at_all = holders_of(owner.put_and_send(ONE, OTHER, THIRD)[0])
     at_one = holders_of(owner.put_and_send(ONE)[0])
-    assert reach.copies_at(at_all) == Copies(3, 3, frozenset({ONE, OTHER, THIRD}))
-    assert reach.copies_at(at_one) == Copies(1, 1, frozenset({ONE}))
+    assert reach.copies_at(at_all) == ReachableCopies(3, 3, frozenset({ONE, OTHER, THIRD}))
+    assert reach.copies_at(at_one) == ReachableCopies(1, 1, frozenset({ONE}))
     reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
-    assert reach.copies_at(at_all) == Copies(2, 2, frozenset({OTHER, THIRD}))
+    assert reach.copies_at(at_all) == ReachableCopies(2, 2, frozenset({OTHER, THIRD}))
     assert reach.copies_at(at_one) == NO_COPIES
 
 
 def test_a_holder_that_is_awaited_counts_once(reaching: Reaching) -> None:
     holder = reaching.owner.holder(ONE)
     holder.is_awaited = True
-    assert reaching.reach.copies_at([holder.id]) == Copies(1, 1, frozenset({ONE}))
+    assert reaching.reach.copies_at([holder.id]) == ReachableCopies(1, 1, frozenset({ONE}))
     reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
-    assert reaching.reach.copies_at([holder.id]) == Copies(0, 1, frozenset())
+    assert reaching.reach.copies_at([holder.id]) == ReachableCopies(0, 1, frozenset())
 
 
 def test_a_page_that_no_peer_has_can_be_had_nowhere(reaching: Reaching) -> None:
