@@ -117,6 +117,9 @@ CASES: dict[str, tuple[Operation, Operation]] = {
         steps(three_pages, lambda m: m.begin_leaving(), lambda m: m.put(persistent(m), pages(200, 1, 9))),
         lambda m: m.end_leaving(-1, 1),
     ),
+    "copy": (
+        steps(three_pages, lambda m: m.begin_leaving()), lambda m: m.end_leaving(-1, 1, is_kept=True),
+    ),
     "a peer refuses": (
         steps(three_pages, lambda m: m.begin_leaving()), lambda m: m.return_leaving(-1),
     ),
@@ -149,7 +152,10 @@ CASES: dict[str, tuple[Operation, Operation]] = {
 }  # fmt: skip
 
 # One for each order of stores that the compiled loops have, too.
-OF_BOTH_LOOPS = ["put on holes", "put in place", "put into other slots", "put same-filled pages"]
+OF_BOTH_LOOPS = [
+    "put on holes", "put in place", "put into other slots", "put same-filled pages",
+    "remotify", "remotify what was overwritten", "copy", "fetch home", "evict clean pages",
+]  # fmt: skip
 
 
 @pytest.mark.slow
