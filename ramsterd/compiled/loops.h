@@ -136,13 +136,39 @@ static inline int64_t slot_start(const Loops *self, const Columns *columns, uint
     return zbytes <= slot_bytes && start + zbytes <= (uint64_t)self->arena.len ? (int64_t)start : -1;
 }
 
+/* Columns of a frame stand anywhere. */
+static inline uint64_t load_word(const Py_buffer *column, Py_ssize_t place) {
+    uint64_t word;
+    memcpy(&word, (const uint8_t *)column->buf + place * (Py_ssize_t)sizeof word, sizeof word);
+    return word;
+}
+
+static inline uint16_t load_half(const Py_buffer *column, Py_ssize_t place) {
+    uint16_t half;
+    memcpy(&half, (const uint8_t *)column->buf + place * (Py_ssize_t)sizeof half, sizeof half);
+    return half;
+}
+
 int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page);
 int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page);
 int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots);
 PyObject *put_end(Loops *self, Columns *columns, Put *put);
 
+/* Parts of a put that other loops have, too: see put.c. */
+void store_entry(Loops *self, uint32_t place, uint32_t entry);
+uint32_t top_of(PyObject *stack);
+int pop_from(PyObject *stack);
+int free_slot(Loops *self, Columns *columns, PyObject *stacks, uint32_t location);
+int append_number(PyObject *list, int64_t number);
+
 PyObject *loops_get(Loops *self, PyObject *args);
 PyObject *loops_put(Loops *self, PyObject *args);
 PyObject *loops_serve(Loops *self, PyObject *args);
+PyObject *loops_put_zpages(Loops *self, PyObject *args);
+PyObject *loops_get_zpages(Loops *self, PyObject *args);
+PyObject *loops_drop(Loops *self, PyObject *args);
+PyObject *loops_are_zpages(PyObject *module, PyObject *args);
+PyObject *loops_are_serials(PyObject *module, PyObject *args);
+PyObject *loops_are_ranges(PyObject *module, PyObject *args);
 
 #endif

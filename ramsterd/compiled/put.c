@@ -13,7 +13,7 @@
 
 #define ZPAGE_ROOM LZ4_COMPRESSBOUND(PAGE_BYTES)
 
-static inline void store_entry(Loops *self, uint32_t place, uint32_t entry) {
+void store_entry(Loops *self, uint32_t place, uint32_t entry) {
     __atomic_store_n((uint32_t *)self->entries.buf + place, entry, __ATOMIC_RELEASE);
     STORED("entry");
 }
@@ -25,12 +25,12 @@ static inline void store_redo(Loops *self, int word, uint64_t value) {
 }
 
 /* Look at the top of a stack of Python's; 0 if there is none. */
-static uint32_t top_of(PyObject *stack) {
+uint32_t top_of(PyObject *stack) {
     Py_ssize_t size = PyList_GET_SIZE(stack);
     return size ? (uint32_t)PyLong_AsUnsignedLong(PyList_GET_ITEM(stack, size - 1)) : 0;
 }
 
-static int pop_from(PyObject *stack) {
+int pop_from(PyObject *stack) {
     Py_ssize_t size = PyList_GET_SIZE(stack);
     return PyList_SetSlice(stack, size - 1, size, NULL);
 }
@@ -225,7 +225,7 @@ int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint
 }
 
 /* Take a slot back if that changes nothing but its bit; as Zbud.free_many. */
-static int free_slot(Loops *self, Columns *columns, Put *put, uint32_t location) {
+int free_slot(Loops *self, Columns *columns, PyObject *stacks, uint32_t location) {
     size_t block = location >> SLOT_SHIFT;
     uint32_t chunks = columns->chunks_of_block[block], before = columns->free_slots[block];
     uint32_t mask = before | 1u << (location & SLOT_MASK);
@@ -233,7 +233,7 @@ static int free_slot(Loops *self, Columns *columns, Put *put, uint32_t location)
     if (state == STATE_CLOSED && (!before || __builtin_popcount(mask) == slots))
         return 0;
     if (state == STATE_OPEN) {
-        Py_ssize_t stacked = PyList_GET_SIZE(PyList_GET_ITEM(put->stacks, chunks));
+        Py_ssize_t stacked = PyList_GET_SIZE(PyList_GET_ITEM(stacks, chunks));
         if (__builtin_popcount(mask) + stacked == slots)
             return 0;
     }
@@ -241,7 +241,7 @@ static int free_slot(Loops *self, Columns *columns, Put *put, uint32_t location)
     return 1;
 }
 
-static int append_number(PyObject *list, int64_t number) {
+int append_number(PyObject *list, int64_t number) {
     PyObject *made = PyLong_FromLongLong(number);
     int result = made == NULL ? -1 : PyList_Append(list, made);
     Py_XDECREF(made);
@@ -255,7 +255,7 @@ static PyObject *end_all(Loops *self, Columns *columns, Put *put) {
     for (int place = 0; place < put->ends_count; place++) {
         int64_t end = put->ends[place];
         /* A row frees a slot, too, and others are to be freed before or after that. */
-        if (!put->drops_rows && free_slot(self, columns, put, (uint32_t)end))
+        if (!put->drops_rows && free_slot(self, columns, put->stacks, (uint32_t)end))
             continue;
         if ((left == NULL && (left = PyList_New(0)) == NULL) || append_number(left, end) < 0) {
             Py_XDECREF(left);

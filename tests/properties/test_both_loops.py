@@ -94,6 +94,7 @@ class BothMachine(StoreMachine):
         assert compiled.twin is not None
         compiled.twin = NotedTwin(compiled.twin, reached)  # type: ignore[assignment]
         python.twin = PythonTwin(python, reached)  # type: ignore[assignment]
+        python.hold_twin = None
         return BothModels(*models)
 
     def _make_one(self, pages_max: int) -> StoreModel:
