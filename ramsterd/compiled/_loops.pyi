@@ -83,6 +83,11 @@ class Loops:
         first: int,
         start: int,
         stacks: Sequence[list[int]],
+        open_block: list[int],
+        following: Column,
+        previous: Column,
+        heads: int,
+        first_list: int,
         /,
     ) -> tuple[int, int, int, int, int]: ...
     def get_zpages(

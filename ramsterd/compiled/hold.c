@@ -20,6 +20,7 @@ static inline Py_ssize_t least(Py_ssize_t one, Py_ssize_t other) { return one < 
 typedef struct {
     Py_buffer serials, checksums, packed, body;
     PyObject *stacks;
+    RoomLists room;
     Py_ssize_t kept, zbytes;
     int wanted;
 } Zpages;
@@ -31,6 +32,8 @@ static int keep_zpage(Loops *self, Columns *columns, Zpages *zpages, uint32_t pl
         return 0;
     PyObject *stack = PyList_GET_ITEM(zpages->stacks, chunks);
     uint32_t number = top_of(self->free_rows);
+    if (number && !PyList_GET_SIZE(stack) && find_room(columns, &zpages->room, chunks, stack) < 0)
+        return -1;
     row->location = top_of(stack);
     if (!number || !row->location) {
         zpages->wanted = number ? (int)chunks : WANTS_ROW;
@@ -54,7 +57,8 @@ static int keep_zpage(Loops *self, Columns *columns, Zpages *zpages, uint32_t pl
     return 1;
 }
 
-/* put_zpages(root, shift, prefix, serials, checksums, packed, body, first, start, stacks)
+/* put_zpages(root, shift, prefix, serials, checksums, packed, body, first, start, stacks, open_block, next, previous,
+              heads, first_list)
    -> (how many, where the next zpage starts, kept, their bytes, what is wanted)
 
    Keep zpages from the one at `first` on, which starts at `start` in the body, up to one that is not everyday: its leaf
@@ -64,14 +68,18 @@ PyObject *loops_put_zpages(Loops *self, PyObject *args) {
     Zpages zpages = {0};
     unsigned long long prefix;
     Py_ssize_t first, start;
-    if (!PyArg_ParseTuple(args, "IiKy*y*y*y*nnO!", &tree.root, &tree.shift, &prefix, &zpages.serials, &zpages.checksums,
-                          &zpages.packed, &zpages.body, &first, &start, &PyList_Type, &zpages.stacks))
+    RoomLists *room = &zpages.room;
+    if (!PyArg_ParseTuple(args, "IiKy*y*y*y*nnO!O!w*w*II", &tree.root, &tree.shift, &prefix, &zpages.serials,
+                          &zpages.checksums, &zpages.packed, &zpages.body, &first, &start, &PyList_Type, &zpages.stacks,
+                          &PyList_Type, &room->open_blocks, &room->next, &room->previous, &room->heads,
+                          &room->first_list))
         return NULL;
     tree.prefix = prefix;
     PyObject *result = NULL;
     Columns columns;
-    if (PyList_GET_SIZE(zpages.stacks) != CLASSES || first < 0 || start < 0) {
-        PyErr_SetString(PyExc_ValueError, "a stack for each class, and places");
+    if (PyList_GET_SIZE(zpages.stacks) != CLASSES || PyList_GET_SIZE(room->open_blocks) != CLASSES || first < 0 ||
+        start < 0) {
+        PyErr_SetString(PyExc_ValueError, "a stack and a block for each class, and places");
         goto release;
     }
     if (columns_acquire(self, &columns, 1) < 0)
@@ -101,6 +109,8 @@ release:
     PyBuffer_Release(&zpages.checksums);
     PyBuffer_Release(&zpages.packed);
     PyBuffer_Release(&zpages.body);
+    PyBuffer_Release(&room->next);
+    PyBuffer_Release(&room->previous);
     return result;
 }
 

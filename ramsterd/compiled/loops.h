@@ -92,6 +92,15 @@ typedef struct {
     Row versions[PUT_PAGES_MAX];
 } Put;
 
+/* The lists of blocks that have room (core.lru), and the open block of each class, of one family. */
+typedef struct {
+    Py_buffer next, previous;
+    uint32_t first_list, heads;
+    PyObject *open_blocks;
+} RoomLists;
+
+int find_room(Columns *columns, RoomLists *lists, uint32_t chunks, PyObject *stack);
+
 int columns_acquire(Loops *self, Columns *columns, int writable);
 void columns_release(Columns *columns);
 

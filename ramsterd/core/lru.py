@@ -19,6 +19,10 @@ class BlockLists:
         self._next = array("I", range(lists_count))
         self._previous = array("I", range(lists_count))
 
+    def links(self) -> "tuple[array[int], array[int], int]":
+        """Return the next and the previous of each node, and how many of them are heads: for room.c."""
+        return self._next, self._previous, self._heads
+
     def grow(self, blocks_count: int) -> None:
         """Know blocks 0 to `blocks_count` - 1; new ones are in no list."""
         missing = self._heads + blocks_count - len(self._next)

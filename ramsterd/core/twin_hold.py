@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ramsterd.core.pools import Pool
 from ramsterd.core.replace import PIECE_UNITS
+from ramsterd.core.size_classes import CLASSES
 from ramsterd.core.table import PageObject
 from ramsterd.core.versions import Versions
 
@@ -41,11 +42,12 @@ class HoldTwin:
         start: int,
     ) -> tuple[int, int]:
         """Keep zpages from the one at `stored` on, which starts at `start`; return up to which, and where that starts."""
-        versions = self._versions
+        versions, zbud = self._versions, self._versions.zbud
         while page_object.root:
             done, start, kept, zbytes, wanted = self._loops.put_zpages(
                 page_object.root, page_object.shift, page_object.prefix, *columns, body,
-                stored, start, versions.zbud.stacks(pool.family),
+                stored, start, zbud.stacks(pool.family), zbud.open_block[pool.family],
+                *zbud.with_room.links(), pool.family * CLASSES,
             )  # fmt: skip
             stored += done
             versions.account(pool.family, kept, zbytes)

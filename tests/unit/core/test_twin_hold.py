@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ramsterd.core.codec import encode_page
-from ramsterd.core.foreign_pages import FOREIGN_OBJECT, drop_ranges, get_each, put_zpages
+from ramsterd.core.foreign_pages import (
+    FOREIGN_OBJECT,
+    drop_ranges,
+    get_each,
+    next_serials,
+    put_zpages,
+)
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool
+from ramsterd.core.size_classes import CLASSES
 from ramsterd.core.store import Store
-from ramsterd.core.table import HOLE, LOST, PageObject
+from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, PageObject
 from ramsterd.core.twin_hold import RANGE_UNITS, Column, HoldTwin
 from tests.helpers import columns
 from tests.helpers.made_pages import make_page
@@ -78,6 +85,12 @@ class Holder:
 
     def row(self, serial: int) -> int:
         return self.store.table.entries[self.address(serial)]
+
+    def block(self, serial: int) -> int:
+        return self.store.versions.block_of(self.row(serial))
+
+    def serials(self) -> list[int]:
+        return next_serials(self.store.versions, [self.pool.pool], LEAF_PAGES * 2)[0]
 
     def held(self, *serials: int) -> list[bool]:
         answer = get_each(self.store, (self.pools[0], self.pools[1]), columns.words(serials))
@@ -177,6 +190,39 @@ def test_places_before_the_first_are_refused(holder: Holder, first: int, start: 
         holder.twin.put(
             holder.pool, holder.page_object, holder.zpages(3), memoryview(ZPAGE), first, start
         )
+
+
+def test_slots_come_from_the_open_block_and_from_the_oldest_with_room(holder: Holder) -> None:
+    family, zbud = holder.pool.family, holder.store.zbud
+    stack = zbud.stacks(family)[-(-len(ZPAGE) // 64)]
+    holder.put(*range(3, 140))
+    while stack:
+        holder.put(max(holder.serials()) + 1)
+    blocks = [holder.block(serial) for serial in (9, 60, max(holder.serials()))]
+    assert len(set(blocks)) == 3
+    assert holder.try_to_drop((60, 60), (9, 9), (max(holder.serials()),) * 2) == 3
+    first = max(holder.serials()) + 1
+    assert holder.try_to_put(first, first + 1, first + 2) == 3
+    found = [holder.block(first + each) for each in range(3)]
+    assert found == [blocks[2], blocks[1], blocks[0]]
+
+
+@pytest.mark.parametrize("node", [0, 7, 64, 65, 66, (1 << 32) - 1])
+def test_lists_that_lead_nowhere_are_for_python(holder: Holder, node: int) -> None:
+    page_object, stacks = holder.page_object, [list[int]() for _ in range(CLASSES)]
+    chunks = -(-len(ZPAGE) // 64)
+    for following, previous in (
+        (array("I", [node] * 66), array("I", [chunks] * 66)),
+        (array("I", [node] * (chunks + 1)), array("I")),
+        (array("I"), array("I")),
+    ):
+        before = following[:], previous[:]
+        done, _, _, _, wanted = holder.loops.put_zpages(
+            page_object.root, page_object.shift, page_object.prefix, *holder.zpages(3),
+            memoryview(ZPAGE), 0, 0, stacks, [0] * CLASSES, following, previous, 65, 0,
+        )  # fmt: skip
+        assert (done, wanted) == (0, chunks)
+        assert (following, previous) == before
 
 
 # Get.
