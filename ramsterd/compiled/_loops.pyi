@@ -7,6 +7,11 @@ Column: TypeAlias = memoryview | array[int]
 Stored: TypeAlias = tuple[
     int, int, int, int, int, int, int, int, int, list[int] | None, list[int] | None, bytes | None
 ]
+Links: TypeAlias = tuple[array[int], array[int], int]
+# See core.twin_hold.
+Room: TypeAlias = tuple[
+    list[list[int]], list[int], Links, int, tuple[array[int], array[int]], Links, int
+]
 
 LAYOUT: dict[str, int]
 LZ4_VERSION: str
@@ -82,14 +87,9 @@ class Loops:
         body: memoryview,
         first: int,
         start: int,
-        stacks: Sequence[list[int]],
-        open_block: list[int],
-        following: Column,
-        previous: Column,
-        heads: int,
-        first_list: int,
+        room: Room,
         /,
-    ) -> tuple[int, int, int, int, int]: ...
+    ) -> tuple[int, int, int, int, int, int, int]: ...
     def get_zpages(
         self,
         root: int,
@@ -112,10 +112,7 @@ class Loops:
         below: int,
         range_units: int,
         units_max: int,
-        stacks: Sequence[list[int]],
-        taken: Column,
-        free: Column,
-        open_frame: int,
+        room: Room,
         /,
     ) -> tuple[int, int, int, int, list[int], list[int], list[int]]: ...
 

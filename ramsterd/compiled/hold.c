@@ -9,18 +9,34 @@
 #define GET_PAGES_MAX 128
 #define RANGE_PAGES_MAX LEAF_PAGES
 #define WANTS_ROW (-1)
-#define ROW_FRAME_SHIFT 7
-#define ROW_FRAME_ROWS (1u << ROW_FRAME_SHIFT)
 #define LINE_BYTES 64
 
-static inline Py_ssize_t least(Py_ssize_t one, Py_ssize_t other) { return one < other ? one : other; }
+/* How Python passes a Room: core.twin_hold.Room. */
+#define ROOM_FORMAT "(O!O!(w*w*I)I(w*w*)(w*w*I)I)"
+#define ROOM_ARGUMENTS(room)                                                                                           \
+    &PyList_Type, &(room)->stacks, &PyList_Type, &(room)->open_block, &(room)->blocks.next, &(room)->blocks.previous,  \
+        &(room)->blocks.heads, &(room)->first_list, &(room)->taken, &(room)->free, &(room)->frames.next,               \
+        &(room)->frames.previous, &(room)->frames.heads, &(room)->open_frame
+
+static int check_room(const Room *room) {
+    if (PyList_GET_SIZE(room->stacks) == CLASSES && PyList_GET_SIZE(room->open_block) == CLASSES)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "a stack and a block for each class");
+    return -1;
+}
+
+static void release_room(Room *room) {
+    Py_buffer *buffers[] = {&room->blocks.next, &room->blocks.previous, &room->taken,
+                            &room->free,        &room->frames.next,     &room->frames.previous};
+    for (size_t place = 0; place < sizeof buffers / sizeof *buffers; place++)
+        PyBuffer_Release(buffers[place]);
+}
 
 /* Put. */
 
 typedef struct {
     Py_buffer serials, checksums, packed, body;
-    PyObject *stacks;
-    RoomLists room;
+    Room room;
     Py_ssize_t kept, zbytes;
     int wanted;
 } Zpages;
@@ -30,9 +46,11 @@ static int keep_zpage(Loops *self, Columns *columns, Zpages *zpages, uint32_t pl
     uint32_t zbytes = row->packed & ZPAGE_BYTES_MASK, chunks = (zbytes + (1u << CHUNK_SHIFT) - 1) >> CHUNK_SHIFT;
     if (!chunks || chunks >= CLASSES)
         return 0;
-    PyObject *stack = PyList_GET_ITEM(zpages->stacks, chunks);
+    PyObject *stack = PyList_GET_ITEM(zpages->room.stacks, chunks);
+    if (!PyList_GET_SIZE(self->free_rows) && find_rows(self, &zpages->room) < 0)
+        return -1;
     uint32_t number = top_of(self->free_rows);
-    if (number && !PyList_GET_SIZE(stack) && find_room(columns, &zpages->room, chunks, stack) < 0)
+    if (number && !PyList_GET_SIZE(stack) && find_slots(columns, &zpages->room, chunks) < 0)
         return -1;
     row->location = top_of(stack);
     if (!number || !row->location) {
@@ -57,9 +75,8 @@ static int keep_zpage(Loops *self, Columns *columns, Zpages *zpages, uint32_t pl
     return 1;
 }
 
-/* put_zpages(root, shift, prefix, serials, checksums, packed, body, first, start, stacks, open_block, next, previous,
-              heads, first_list)
-   -> (how many, where the next zpage starts, kept, their bytes, what is wanted)
+/* put_zpages(root, shift, prefix, serials, checksums, packed, body, first, start, room)
+   -> (how many, where the next zpage starts, kept, their bytes, what is wanted, the open frame, rows handed out)
 
    Keep zpages from the one at `first` on, which starts at `start` in the body, up to one that is not everyday: its leaf
    is not there, or no row, or no slot.  What is wanted is WANTS_ROW, or the class of a slot; 0: neither. */
@@ -68,21 +85,18 @@ PyObject *loops_put_zpages(Loops *self, PyObject *args) {
     Zpages zpages = {0};
     unsigned long long prefix;
     Py_ssize_t first, start;
-    RoomLists *room = &zpages.room;
-    if (!PyArg_ParseTuple(args, "IiKy*y*y*y*nnO!O!w*w*II", &tree.root, &tree.shift, &prefix, &zpages.serials,
-                          &zpages.checksums, &zpages.packed, &zpages.body, &first, &start, &PyList_Type, &zpages.stacks,
-                          &PyList_Type, &room->open_blocks, &room->next, &room->previous, &room->heads,
-                          &room->first_list))
+    if (!PyArg_ParseTuple(args, "IiKy*y*y*y*nn" ROOM_FORMAT, &tree.root, &tree.shift, &prefix, &zpages.serials,
+                          &zpages.checksums, &zpages.packed, &zpages.body, &first, &start,
+                          ROOM_ARGUMENTS(&zpages.room)))
         return NULL;
     tree.prefix = prefix;
     PyObject *result = NULL;
     Columns columns;
-    if (PyList_GET_SIZE(zpages.stacks) != CLASSES || PyList_GET_SIZE(room->open_blocks) != CLASSES || first < 0 ||
-        start < 0) {
-        PyErr_SetString(PyExc_ValueError, "a stack and a block for each class, and places");
+    if (first < 0 || start < 0) {
+        PyErr_SetString(PyExc_ValueError, "places below the first");
         goto release;
     }
-    if (columns_acquire(self, &columns, 1) < 0)
+    if (check_room(&zpages.room) < 0 || columns_acquire(self, &columns, 1) < 0)
         goto release;
     Py_ssize_t count = least(least(zpages.serials.len, zpages.checksums.len) / 8, zpages.packed.len / 2), at = first;
     int kept = 1;
@@ -102,15 +116,15 @@ PyObject *loops_put_zpages(Loops *self, PyObject *args) {
         start += zbytes;
     }
     if (kept >= 0)
-        result = Py_BuildValue("nnnni", at - first, start, zpages.kept, zpages.zbytes, zpages.wanted);
+        result = Py_BuildValue("nnnniIn", at - first, start, zpages.kept, zpages.zbytes, zpages.wanted,
+                               zpages.room.open_frame, zpages.room.rows_handed_out);
     columns_release(&columns);
 release:
     PyBuffer_Release(&zpages.serials);
     PyBuffer_Release(&zpages.checksums);
     PyBuffer_Release(&zpages.packed);
     PyBuffer_Release(&zpages.body);
-    PyBuffer_Release(&room->next);
-    PyBuffer_Release(&room->previous);
+    release_room(&zpages.room);
     return result;
 }
 
@@ -123,7 +137,7 @@ typedef struct {
 } Gotten;
 
 /* Find the rows of some serials in an object, where an earlier one had none; NULL: it is not here. */
-static void find_rows(const Loops *self, const Tree *tree, const Py_buffer *serials, Py_ssize_t count,
+static void look_up(const Loops *self, const Tree *tree, const Py_buffer *serials, Py_ssize_t count,
                       const Row **rows) {
     for (Py_ssize_t at = 0; at < count; at++) {
         uint32_t address = rows[at] == NULL ? find_entry(self, tree, load_word(serials, at)) : 0;
@@ -190,7 +204,7 @@ PyObject *loops_get_zpages(Loops *self, PyObject *args) {
     }
     for (int at = 0; at < 2; at++) {
         trees[at].prefix = prefixes[at];
-        find_rows(self, &trees[at], &serials, count, rows);
+        look_up(self, &trees[at], &serials, count, rows);
     }
     if (!find_zpages(self, &columns, rows, count, &gotten)) {
         result = Py_NewRef(Py_None);
@@ -214,10 +228,9 @@ release_serials:
 /* Drop. */
 
 typedef struct {
-    /* Of frames of rows: how many are not free, and the first that is (core.frames). */
-    Py_buffer firsts, lasts, taken, free;
-    PyObject *stacks, *rows, *slots, *leaves;
-    uint32_t open_frame;
+    Py_buffer firsts, lasts;
+    Room room;
+    PyObject *rows, *slots, *leaves;
     Py_ssize_t pages, zbytes, rows_freed;
 } Drop;
 
@@ -225,8 +238,8 @@ typedef struct {
 static int may_drop(const Loops *self, const Columns *columns, const Drop *drop, uint32_t address, uint32_t entry) {
     const Row *row = entry < FIRST_ROW ? NULL : row_at(self, entry);
     uint32_t frame = entry >> ROW_FRAME_SHIFT;
-    if (row == NULL || row->address != address || row->holders[0] || frame >= (size_t)drop->free.len / 4 ||
-        frame >= (size_t)drop->taken.len / 2 || !((const uint16_t *)drop->taken.buf)[frame])
+    if (row == NULL || row->address != address || row->holders[0] || frame >= (size_t)drop->room.free.len / 4 ||
+        frame >= (size_t)drop->room.taken.len / 2 || !((const uint16_t *)drop->room.taken.buf)[frame])
         return 0;
     return slot_start(self, columns, row->location, row->packed & ZPAGE_BYTES_MASK) >= 0;
 }
@@ -254,33 +267,17 @@ static int may_drop_range(const Loops *self, const Columns *columns, const Drop 
     return 1;
 }
 
-/* As FramedItems.free, if nothing else becomes of the frame. */
-static int free_row(Loops *self, Drop *drop, uint32_t number) {
-    uint32_t frame = number >> ROW_FRAME_SHIFT;
-    uint16_t *taken = (uint16_t *)drop->taken.buf + frame;
-    uint32_t *first_free = (uint32_t *)drop->free.buf + frame, left = *taken - 1u;
-    if (frame != drop->open_frame && (!left || left == ROW_FRAME_ROWS - 1))
-        return append_number(drop->rows, number);
-    Row *row = (Row *)self->rows.buf + number;
-    row->serial = 0;
-    STORED("serial");
-    row->address = *first_free;
-    STORED("link");
-    *first_free = number;
-    *taken = (uint16_t)left;
-    drop->rows_freed++;
-    return 0;
-}
-
 static int drop_page(Loops *self, Columns *columns, Drop *drop, uint32_t address) {
     uint32_t number = ((const uint32_t *)self->entries.buf)[address], leaf = address >> LEAF_SHIFT;
     Row row = *row_at(self, number);
     store_entry(self, address, HOLE);
     drop->pages++;
     drop->zbytes += row.packed & ZPAGE_BYTES_MASK;
-    if (free_row(self, drop, number) < 0)
+    if (free_row(self, &drop->room, number))
+        drop->rows_freed++;
+    else if (append_number(drop->rows, number) < 0)
         return -1;
-    if (!free_slot(self, columns, drop->stacks, row.location) && append_number(drop->slots, row.location) < 0)
+    if (!free_slot_with_room(self, columns, &drop->room, row.location) && append_number(drop->slots, row.location) < 0)
         return -1;
     return --columns->leaf_used[leaf] ? 0 : append_number(drop->leaves, leaf);
 }
@@ -311,7 +308,7 @@ static Py_ssize_t drop_ranges(Loops *self, Columns *columns, Drop *drop, const T
     return at;
 }
 
-/* drop(root, shift, prefix, firsts, lasts, first, below, range_units, units_max, stacks, taken, free, open_frame)
+/* drop(root, shift, prefix, firsts, lasts, first, below, range_units, units_max, room)
    -> (how many ranges, pages, their bytes, rows freed, rows, slots, leaves)
 
    Drop the pages of ranges from the one at `first` on, up to one that is long, reaches serial `below`, or has a page that
@@ -322,21 +319,21 @@ PyObject *loops_drop(Loops *self, PyObject *args) {
     Drop drop = {0};
     unsigned long long prefix, below;
     Py_ssize_t first, range_units, units_max;
-    if (!PyArg_ParseTuple(args, "IiKy*y*nKnnO!w*w*I", &tree.root, &tree.shift, &prefix, &drop.firsts, &drop.lasts,
-                          &first, &below, &range_units, &units_max, &PyList_Type, &drop.stacks, &drop.taken, &drop.free,
-                          &drop.open_frame))
+    if (!PyArg_ParseTuple(args, "IiKy*y*nKnn" ROOM_FORMAT, &tree.root, &tree.shift, &prefix, &drop.firsts, &drop.lasts,
+                          &first, &below, &range_units, &units_max, ROOM_ARGUMENTS(&drop.room)))
         return NULL;
     tree.prefix = prefix;
     PyObject *result = NULL;
     Columns columns;
-    if (PyList_GET_SIZE(drop.stacks) != CLASSES || first < 0) {
-        PyErr_SetString(PyExc_ValueError, "a stack for each class, and a place");
+    if (first < 0) {
+        PyErr_SetString(PyExc_ValueError, "a place below the first");
         goto release;
     }
     drop.rows = PyList_New(0);
     drop.slots = PyList_New(0);
     drop.leaves = PyList_New(0);
-    if (drop.rows == NULL || drop.slots == NULL || drop.leaves == NULL || columns_acquire(self, &columns, 1) < 0)
+    if (drop.rows == NULL || drop.slots == NULL || drop.leaves == NULL || check_room(&drop.room) < 0 ||
+        columns_acquire(self, &columns, 1) < 0)
         goto release;
     Py_ssize_t reached = drop_ranges(self, &columns, &drop, &tree, first, below, range_units, units_max);
     if (reached >= 0)
@@ -349,7 +346,6 @@ release:
     Py_XDECREF(drop.leaves);
     PyBuffer_Release(&drop.firsts);
     PyBuffer_Release(&drop.lasts);
-    PyBuffer_Release(&drop.taken);
-    PyBuffer_Release(&drop.free);
+    release_room(&drop.room);
     return result;
 }

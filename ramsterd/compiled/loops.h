@@ -38,6 +38,7 @@
 #define STATE_LEAVING 3
 /* A put takes no more pages than this at a time: what it frees is noted on the stack. */
 #define PUT_PAGES_MAX 256
+#define ROW_FRAME_SHIFT 7
 
 typedef struct {
     uint64_t serial, checksum;
@@ -92,14 +93,32 @@ typedef struct {
     Row versions[PUT_PAGES_MAX];
 } Put;
 
-/* The lists of blocks that have room (core.lru), and the open block of each class, of one family. */
+/* Lists of core.lru. */
 typedef struct {
     Py_buffer next, previous;
-    uint32_t first_list, heads;
-    PyObject *open_blocks;
-} RoomLists;
+    uint32_t heads;
+} Lists;
 
-int find_room(Columns *columns, RoomLists *lists, uint32_t chunks, PyObject *stack);
+/* Where a family has free slots, and where there are free rows. */
+typedef struct {
+    PyObject *stacks, *open_block;
+    /* Closed blocks with free slots, and the first list of this family. */
+    Lists blocks;
+    uint32_t first_list;
+    /* Of each frame of rows how many are not free, and the first that is; frames that have both; and the open one. */
+    Py_buffer taken, free;
+    Lists frames;
+    uint32_t open_frame;
+    Py_ssize_t rows_handed_out;
+} Room;
+
+static inline Py_ssize_t least(Py_ssize_t one, Py_ssize_t other) { return one < other ? one : other; }
+
+int list_append(Lists *lists, uint32_t list, uint32_t number);
+int find_slots(Columns *columns, Room *room, uint32_t chunks);
+int find_rows(Loops *self, Room *room);
+int free_row(Loops *self, Room *room, uint32_t number);
+int free_slot_with_room(Loops *self, Columns *columns, Room *room, uint32_t location);
 
 int columns_acquire(Loops *self, Columns *columns, int writable);
 void columns_release(Columns *columns);

@@ -20,11 +20,12 @@ from typing import Final, TypeAlias
 
 from ramsterd.core.arena import FRAME_BYTES, Mapping, Place, reserve_frame
 from ramsterd.core.frames_beside import FramesBeside, release_gaps
-from ramsterd.core.lru import BlockLists
+from ramsterd.core.lru import BlockLists, Links
 
 # A byte for each item.
 Flags: TypeAlias = bytes | bytearray
 _NO_FRAME: Final = -1
+_Columns: TypeAlias = "tuple[array[int], array[int]]"
 # Frames of rows, of nodes and of objects, a few of each.
 _SPARE_BYTES: Final = 6 * FRAME_BYTES
 
@@ -165,9 +166,14 @@ class FramedItems:
         elif left == self._frame_items - 1:
             self._partial.append(0, frame)
 
-    def frames_free(self) -> "tuple[array[int], array[int], int]":
-        """Return what `free` changes of each frame, and which is the open one: core.twin_hold frees items as it does."""
-        return self._taken, self._free, self._open
+    def frames(self) -> tuple[_Columns, Links, int]:
+        """Return what room.c changes as `free` and `refill` do: of each frame, the frames used in part, and the open one."""
+        return (self._taken, self._free), self._partial.links(), self._open
+
+    def note_refilled(self, open_frame: int, items: int) -> None:
+        """Room.c has put so many items on the stack, the last ones from this frame."""
+        self._open = open_frame
+        self._handed_out += items
 
     def live_spans(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of the items from `first` to below `end` whose frames are there, neighbours as one."""

@@ -7,8 +7,10 @@ the newest end.
 
 from array import array
 from collections.abc import Iterator
+from typing import TypeAlias
 
 _UNLISTED = 0xFFFF_FFFF
+Links: TypeAlias = "tuple[array[int], array[int], int]"
 
 
 class BlockLists:
@@ -19,7 +21,7 @@ class BlockLists:
         self._next = array("I", range(lists_count))
         self._previous = array("I", range(lists_count))
 
-    def links(self) -> "tuple[array[int], array[int], int]":
+    def links(self) -> Links:
         """Return the next and the previous of each node, and how many of them are heads: for room.c."""
         return self._next, self._previous, self._heads
 

@@ -5,8 +5,9 @@ eviction is for Python, and so is a range with anything but pages of its owner t
 """
 
 from array import array
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from ramsterd.core.lru import Links
 from ramsterd.core.pools import Pool
 from ramsterd.core.replace import PIECE_UNITS
 from ramsterd.core.size_classes import CLASSES
@@ -23,6 +24,21 @@ RANGE_UNITS: Final = 1 + PIECE_UNITS
 # What a zpage lacks that has no row: as a class of slots there is none.
 WANTS_ROW: Final = -1
 _NO_TREE: Final = 0, 0, 0
+
+
+class Room(NamedTuple):
+    """What room.c changes; a family's, but for the rows."""
+
+    stacks: list[list[int]]
+    open_block: list[int]
+    # Of blocks with free slots, and which is the first list of the family.
+    blocks: Links
+    first_list: int
+    # Of each frame of rows how many are not free, and the first that is; those used in part; the
+    # open one.
+    frames: "tuple[array[int], array[int]]"
+    partial: Links
+    open_frame: int
 
 
 class HoldTwin:
@@ -42,19 +58,26 @@ class HoldTwin:
         start: int,
     ) -> tuple[int, int]:
         """Keep zpages from the one at `stored` on, which starts at `start`; return up to which, and where that starts."""
-        versions, zbud = self._versions, self._versions.zbud
+        versions = self._versions
         while page_object.root:
-            done, start, kept, zbytes, wanted = self._loops.put_zpages(
+            done, start, kept, zbytes, wanted, open_frame, handed_out = self._loops.put_zpages(
                 page_object.root, page_object.shift, page_object.prefix, *columns, body,
-                stored, start, zbud.stacks(pool.family), zbud.open_block[pool.family],
-                *zbud.with_room.links(), pool.family * CLASSES,
+                stored, start, self.room(pool),
             )  # fmt: skip
             stored += done
+            versions.rows.note_refilled(open_frame, handed_out)
             versions.account(pool.family, kept, zbytes)
             page_object.tally.pages += kept
             if not (wanted and self._find(pool, wanted)):
                 break
         return stored, start
+
+    def room(self, pool: Pool) -> Room:
+        """Return where slots and rows are found, and go when they are free."""
+        zbud, family = self._versions.zbud, pool.family
+        blocks = zbud.with_room.links()
+        frames = self._versions.rows.frames()
+        return Room(zbud.stacks(family), zbud.open_block[family], blocks, family * CLASSES, *frames)
 
     def _find(self, pool: Pool, wanted: int) -> bool:
         """Have what the next zpage lacks, a row or a slot of a class, if that takes no eviction."""
@@ -83,7 +106,7 @@ class HoldTwin:
         rows, zbud = versions.rows, versions.zbud
         ranges, pages, zbytes, rows_freed, rows_left, slots_left, leaves_left = self._loops.drop(
             page_object.root, page_object.shift, page_object.prefix, firsts, lasts, done, below,
-            RANGE_UNITS, units_max, zbud.stacks(pool.family), *rows.frames_free(),
+            RANGE_UNITS, units_max, self.room(pool),
         )  # fmt: skip
         versions.account(pool.family, -pages, -zbytes)
         page_object.tally.pages -= pages

@@ -18,7 +18,7 @@ from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.size_classes import CLASSES
 from ramsterd.core.store import Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, PageObject
-from ramsterd.core.twin_hold import RANGE_UNITS, Column, HoldTwin
+from ramsterd.core.twin_hold import RANGE_UNITS, WANTS_ROW, Column, HoldTwin, Room
 from tests.helpers import columns
 from tests.helpers.made_pages import make_page
 from tests.helpers.requirements import require_compiled
@@ -91,6 +91,23 @@ class Holder:
 
     def serials(self) -> list[int]:
         return next_serials(self.store.versions, [self.pool.pool], LEAF_PAGES * 2)[0]
+
+    @property
+    def tree(self) -> tuple[int, int, int]:
+        return self.page_object.root, self.page_object.shift, self.page_object.prefix
+
+    def put_with(self, room: Room, *serials: int) -> tuple[int, ...]:
+        """Put pages with another room; return how many, and what is wanted."""
+        body = memoryview(ZPAGE * len(serials))
+        done, _, _, _, wanted, *_ = self.loops.put_zpages(
+            *self.tree, *self.zpages(*serials), body, 0, 0, room
+        )
+        return done, wanted
+
+    def drop_with(self, room: Room, *ranges: tuple[int, int]) -> tuple[int, ...]:
+        """Drop ranges with another room; return how many, and pages."""
+        firsts, lasts = columns.of_ranges(*ranges)
+        return self.loops.drop(*self.tree, firsts, lasts, 0, INDEX_MAX, 5, 99, room)[:2]
 
     def held(self, *serials: int) -> list[bool]:
         answer = get_each(self.store, (self.pools[0], self.pools[1]), columns.words(serials))
@@ -208,21 +225,66 @@ def test_slots_come_from_the_open_block_and_from_the_oldest_with_room(holder: Ho
 
 
 @pytest.mark.parametrize("node", [0, 7, 64, 65, 66, (1 << 32) - 1])
-def test_lists_that_lead_nowhere_are_for_python(holder: Holder, node: int) -> None:
-    page_object, stacks = holder.page_object, [list[int]() for _ in range(CLASSES)]
+def test_lists_of_blocks_that_lead_nowhere_are_for_python(holder: Holder, node: int) -> None:
+    room = holder.twin.room(holder.pool)
+    none = room._replace(
+        stacks=[[] for _ in range(CLASSES)], open_block=[0] * CLASSES, first_list=0
+    )
     chunks = -(-len(ZPAGE) // 64)
-    for following, previous in (
-        (array("I", [node] * 66), array("I", [chunks] * 66)),
-        (array("I", [node] * (chunks + 1)), array("I")),
-        (array("I"), array("I")),
+    for links in (
+        (array("I", [node] * 66), array("I", [chunks] * 66), 65),
+        (array("I", [node] * (chunks + 1)), array("I"), 65),
+        (array("I"), array("I"), 0),
     ):
-        before = following[:], previous[:]
-        done, _, _, _, wanted = holder.loops.put_zpages(
-            page_object.root, page_object.shift, page_object.prefix, *holder.zpages(3),
-            memoryview(ZPAGE), 0, 0, stacks, [0] * CLASSES, following, previous, 65, 0,
-        )  # fmt: skip
-        assert (done, wanted) == (0, chunks)
-        assert (following, previous) == before
+        assert holder.put_with(none._replace(blocks=links), 3) == (0, chunks)
+    assert holder.try_to_put(3) == 1
+
+
+def test_frames_of_rows_that_are_none_are_for_python(holder: Holder) -> None:
+    room = holder.twin.room(holder.pool)
+    links = room.partial
+    stack = holder.store.rows.stack
+    left = stack[:]
+    stack.clear()
+    none = array("I"), array("I"), 0
+    alone = array("I", [0]), array("I", [0]), 1
+    first_row = left[0]
+    rooms = [
+        ((array("H"), array("I")), links, room.open_frame),
+        ((array("H", [9]), array("I")), links, 0),
+        ((array("H", [9]), array("I", [0])), none, 0),
+        ((array("H", [9]), array("I", [0])), alone, 0),
+        ((array("H", [9]), array("I", [0])), alone, (1 << 32) - 1),
+        # Partial frame 5, of which nothing is known; and chains that lead out of a frame.
+        ((array("H", [9]), array("I", [0])), (array("I", [6, 1, 1, 1, 1, 1, 0]), array("I", [6] * 7), 1), 0),
+        ((array("H", [9]), array("I", [1 << 31])), alone, 0),
+        ((array("H", [9]), array("I", [200])), alone, 0),
+    ]  # fmt: skip
+    for frames, partial, open_frame in rooms:
+        other = room._replace(frames=frames, partial=partial, open_frame=open_frame)
+        assert holder.put_with(other, 3) == (0, WANTS_ROW)
+    assert stack == []
+    # A chain that is a ring: of row to itself.
+    halves = holder.store.rows.view.cast("I")
+    halves[first_row * 8 + 4] = first_row
+    ring = array("H", [9]), array("I", [first_row])
+    assert holder.put_with(room._replace(frames=ring, open_frame=0), 3) == (0, WANTS_ROW)
+    halves[first_row * 8 + 4] = 0
+    assert stack == []
+    stack.extend(left)
+    assert holder.try_to_put(3) == 1
+
+
+def test_a_room_without_all_classes_is_refused(holder: Holder) -> None:
+    room = holder.twin.room(holder.pool)
+    for short in (
+        room._replace(stacks=room.stacks[:-1]),
+        room._replace(open_block=room.open_block[:-1]),
+    ):
+        with pytest.raises(ValueError, match="for each class"):
+            holder.put_with(short, 3)
+        with pytest.raises(ValueError, match="for each class"):
+            holder.drop_with(short, (1, 1))
 
 
 # Get.
@@ -317,7 +379,7 @@ def test_rows_that_are_not_an_owners_page_alone_are_for_python(holder: Holder) -
 
 
 def test_a_row_whose_frame_has_none_is_for_python(holder: Holder) -> None:
-    taken, _, _ = holder.store.rows.frames_free()
+    (taken, _), _, _ = holder.store.rows.frames()
     taken[0], before = 0, taken[0]
     assert holder.try_to_drop((1, 1)) == 0
     taken[0] = before
@@ -325,21 +387,28 @@ def test_a_row_whose_frame_has_none_is_for_python(holder: Holder) -> None:
 
 
 def test_columns_of_frames_that_are_too_short_are_not_passed(holder: Holder) -> None:
-    page_object = holder.page_object
-    tree = page_object.root, page_object.shift, page_object.prefix
-    firsts, lasts = columns.of_ranges((1, 1))
-    stacks = holder.store.zbud.stacks(holder.pool.family)
+    room = holder.twin.room(holder.pool)
     for taken, free in ((0, 1), (1, 0)):
-        done, *_ = holder.loops.drop(
-            *tree, firsts, lasts, 0, 9, 5, 99, stacks, array("H", [9] * taken),
-            array("I", [0] * free), 5,
-        )  # fmt: skip
-        assert done == 0
-    with pytest.raises(ValueError, match="a place"):
-        holder.loops.drop(
-            *tree, firsts, lasts, -1, 9, 5, 99, stacks, array("H", [9]), array("I", [0]), 5
-        )
-    assert holder.loops.drop(
-        *NO_TREE, firsts, lasts, 0, 9, 5, 99, stacks, array("H"), array("I"), 5
-    )[:2] == (1, 0)
+        frames = array("H", [9] * taken), array("I", [0] * free)
+        assert holder.drop_with(room._replace(frames=frames), (1, 1)) == (0, 0)
+    firsts, lasts = columns.of_ranges((1, 1))
+    with pytest.raises(ValueError, match="below the first"):
+        holder.loops.drop(*holder.tree, firsts, lasts, -1, 9, 5, 99, room)
+    assert holder.loops.drop(*NO_TREE, firsts, lasts, 0, 9, 5, 99, room)[:2] == (1, 0)
     assert holder.store.table.entries[holder.address(1)] != HOLE
+
+
+def test_where_lists_are_broken_python_frees(holder: Holder) -> None:
+    """Rows of a full frame, and slots of a full block, which would go on a list."""
+    holder.put(*range(3, 400))
+    holder.put(*range(400, 440))
+    none = array("I"), array("I"), 0
+    room = holder.twin.room(holder.pool)._replace(blocks=none, partial=none)
+    firsts, lasts = columns.of_ranges((9, 9))
+    assert room.frames[0][holder.row(9) >> 7] == 128
+    before = holder.row(9), holder.store.rows.location(holder.row(9))
+    done, pages, _, freed, rows, slots, leaves = holder.loops.drop(
+        *holder.tree, firsts, lasts, 0, INDEX_MAX, 5, 99, room
+    )
+    assert (done, pages, freed, leaves) == (1, 1, 0, [])
+    assert (rows, slots) == ([before[0]], [before[1]])
