@@ -133,8 +133,9 @@ int free_row(Loops *self, Room *room, uint32_t number) {
 /* Take a slot back, if its block has zpages behind it; as Zbud.free_many.  0: it has not. */
 int free_slot_with_room(Loops *self, Columns *columns, Room *room, uint32_t location) {
     size_t block = location >> SLOT_SHIFT;
-    uint32_t chunks = columns->chunks_of_block[block], slots = ((uint8_t *)self->slots_of_class.buf)[chunks];
-    if (columns->block_state[block] != STATE_CLOSED || columns->free_slots[block] || slots == 1)
+    uint32_t chunks = columns->chunks_of_block[block];
+    /* A block of any class has more than one slot. */
+    if (columns->block_state[block] != STATE_CLOSED || columns->free_slots[block])
         return free_slot(self, columns, room->stacks, location);
     if (!list_append(&room->blocks, room->first_list + chunks, (uint32_t)block))
         return 0;

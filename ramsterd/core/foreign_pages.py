@@ -105,7 +105,7 @@ def _put_some(
     return stored, start
 
 
-def get_each(
+def answer_get(
     store: Store, pool_ids: tuple[PoolId, PoolId], serials: Column
 ) -> tuple[bytes, bytes] | None:
     """Return what GET_PAGES is answered (remote.wire), table and zpages, copied; of a page in both pools that in the first.

@@ -14,8 +14,8 @@ from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import (
     FOREIGN_OBJECT,
+    answer_get,
     drop_ranges,
-    get_each,
     get_zpages,
     put_zpages,
 )
@@ -360,7 +360,7 @@ class StoreModel:
     def _check_answer(self, pool: PoolId, serials: list[int]) -> None:
         """The compiled loops get what Python does."""
         packed, pieces = get_zpages(self.store.versions, pool, serials)
-        answer = get_each(self.store, (pool, pool), columns.words(serials))
+        answer = answer_get(self.store, (pool, pool), columns.words(serials))
         assert answer in (None, (get_reply_table(packed), b"".join(pieces)))
 
     def check(self) -> None:

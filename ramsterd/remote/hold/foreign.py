@@ -20,7 +20,7 @@ from typing import Final
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core import extents
 from ramsterd.core.family import Family
-from ramsterd.core.foreign_pages import get_each, get_zpages, put_zpages
+from ramsterd.core.foreign_pages import answer_get, get_zpages, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.pools import PoolsExhausted
@@ -219,7 +219,7 @@ class ForeignPages:
             return get_reply_table([0] * len(serials)), b""
         owner.get_pages_total += len(serials)
         pools = owner.pools[PoolKind.PERSISTENT], owner.pools[PoolKind.EPHEMERAL]
-        answer = get_each(self._store, pools, serials)
+        answer = answer_get(self._store, pools, serials)
         return self._get_each(pools, serials) if answer is None else answer
 
     def _get_each(self, pools: tuple[PoolId, PoolId], serials: Column) -> tuple[bytes, bytes]:

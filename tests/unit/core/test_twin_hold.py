@@ -8,8 +8,8 @@ import pytest
 from ramsterd.core.codec import encode_page
 from ramsterd.core.foreign_pages import (
     FOREIGN_OBJECT,
+    answer_get,
     drop_ranges,
-    get_each,
     next_serials,
     put_zpages,
 )
@@ -110,7 +110,7 @@ class Holder:
         return self.loops.drop(*self.tree, firsts, lasts, 0, INDEX_MAX, 5, 99, room)[:2]
 
     def held(self, *serials: int) -> list[bool]:
-        answer = get_each(self.store, (self.pools[0], self.pools[1]), columns.words(serials))
+        answer = answer_get(self.store, (self.pools[0], self.pools[1]), columns.words(serials))
         assert answer is not None
         return [code > 0 for code in memoryview(answer[0]).cast("H")]
 
@@ -295,7 +295,7 @@ def test_a_page_that_is_in_both_pools_comes_from_the_first(holder: Holder) -> No
     zpages = columns.of_zpages([2, 7], [checksum] * 2, [packed] * 2)
     assert put_zpages(holder.store, holder.pools[1], *zpages, memoryview(zpage * 2)) == 2
     pools = holder.pools[0], holder.pools[1]
-    answer = get_each(holder.store, pools, columns.words([7, 2, 5, 1]))
+    answer = answer_get(holder.store, pools, columns.words([7, 2, 5, 1]))
     assert answer is not None
     assert memoryview(answer[0]).cast("H").tolist() == [packed, PACKED, 0, PACKED]
     assert answer[1] == zpage + ZPAGE + ZPAGE
@@ -303,8 +303,8 @@ def test_a_page_that_is_in_both_pools_comes_from_the_first(holder: Holder) -> No
 
 def test_more_pages_than_a_frame_may_name_are_for_python(holder: Holder) -> None:
     pools = holder.pools[0], holder.pools[1]
-    assert get_each(holder.store, pools, columns.words(range(1, 129))) is not None
-    assert get_each(holder.store, pools, columns.words(range(1, 130))) is None
+    assert answer_get(holder.store, pools, columns.words(range(1, 129))) is not None
+    assert answer_get(holder.store, pools, columns.words(range(1, 130))) is None
 
 
 def test_serials_that_are_nowhere_are_missing(holder: Holder) -> None:
@@ -317,7 +317,7 @@ def test_a_zpage_that_can_stand_nowhere_is_for_python(holder: Holder, location: 
     before = rows.location(row)
     rows.set_location(row, location)
     pools = holder.pools[0], holder.pools[1]
-    assert get_each(holder.store, pools, columns.words([1])) is None
+    assert answer_get(holder.store, pools, columns.words([1])) is None
     assert holder.try_to_drop((1, 1)) == 0
     rows.set_location(row, before)
     assert holder.held(1) == [True]
