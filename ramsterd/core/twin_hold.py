@@ -75,9 +75,9 @@ class HoldTwin:
     def room(self, pool: Pool) -> Room:
         """Return where slots and rows are found, and go when they are free."""
         zbud, family = self._versions.zbud, pool.family
-        blocks = zbud.with_room.links()
+        open_block, blocks = zbud.lists_of_room
         frames = self._versions.rows.frames()
-        return Room(zbud.stacks(family), zbud.open_block[family], blocks, family * CLASSES, *frames)
+        return Room(zbud.stacks(family), open_block[family], blocks, family * CLASSES, *frames)
 
     def _find(self, pool: Pool, wanted: int) -> bool:
         """Have what the next zpage lacks, a row or a slot of a class, if that takes no eviction."""

@@ -59,11 +59,12 @@ class Zbud:
         self.room_made = 0
         self.blocks_of_family = [0] * len(Family)
         self._lru = BlockLists(len(Family))
-        self.with_room = BlockLists(len(Family) * CLASSES)
+        self._with_room = BlockLists(len(Family) * CLASSES)
         self._stacks: list[list[list[int]]] = [[[] for _ in range(CLASSES)] for _ in Family]
-        self.open_block = [[0] * CLASSES for _ in Family]  # this and `with_room`: also by room.c
+        self._open_block = [[0] * CLASSES for _ in Family]
+        self.lists_of_room = self._open_block, self._with_room.links()  # for room.c
         self._lru.grow(1)
-        self.with_room.grow(1)
+        self._with_room.grow(1)
 
     # Slots.
 
@@ -89,24 +90,24 @@ class Zbud:
 
     def _find_room(self, family: Family, chunks: int) -> bool:
         """Have slots of a block that is there already in the stack of its class, if there are any."""
-        stack, block = self._stacks[family][chunks], self.open_block[family][chunks]
+        stack, block = self._stacks[family][chunks], self._open_block[family][chunks]
         if not stack and block and self.free_masks[block]:
             self._take_free_slots(block)
-        if not stack and (block := self.with_room.oldest(family * CLASSES + chunks) or 0):
+        if not stack and (block := self._with_room.oldest(family * CLASSES + chunks) or 0):
             self._open(block)
         return bool(stack)
 
     def blocks_with_room(self, family: Family, chunks: int) -> Iterator[int]:
         """Yield the closed blocks of a class that have free slots."""
-        return self.with_room.blocks(family * CLASSES + chunks)
+        return self._with_room.blocks(family * CLASSES + chunks)
 
     def classes_with_room(self) -> list[int]:
         """Return `family * CLASSES + chunks` of each class with `blocks_with_room`, lowest first."""
-        return self.with_room.filled()
+        return self._with_room.filled()
 
     def open_slots(self, family: Family, chunks: int) -> int:
         """Return how many slots of the open block of a class are free."""
-        block = self.open_block[family][chunks]
+        block = self._open_block[family][chunks]
         return len(self._stacks[family][chunks]) + self.free_masks[block].bit_count()
 
     def free_slots(self, block: int) -> int:
@@ -129,7 +130,7 @@ class Zbud:
                 if mask == FULL_MASK[chunks_of_block[block]]:
                     self._release(block)
                 elif not before:
-                    self.with_room.append(self._room_list(block), block)
+                    self._with_room.append(self._room_list(block), block)
             elif state[block] == _OPEN:
                 chunks = chunks_of_block[block]
                 stacked = len(self._stacks[self.family_of_block[block]][chunks])
@@ -195,8 +196,8 @@ class Zbud:
         if self.state[block] == BlockState.OPEN:
             self._close(block)
         assert self.state[block] == BlockState.CLOSED
-        if self.with_room.is_listed(block):
-            self.with_room.remove(block)
+        if self._with_room.is_listed(block):
+            self._with_room.remove(block)
         self._lru.remove(block)
         self.state[block] = BlockState.LEAVING
 
@@ -210,7 +211,7 @@ class Zbud:
         if mask == FULL_MASK[self.chunks_of_block[block]]:
             self._release(block)
         elif mask:
-            self.with_room.append(self._room_list(block), block)
+            self._with_room.append(self._room_list(block), block)
 
     def end_leaving(self, block: int) -> None:
         """The block has left: all its slots are free and its memory is."""
@@ -231,15 +232,15 @@ class Zbud:
             self._close(block)
         assert self.state[block] == BlockState.CLOSED
         self._lru.remove(block)
-        has_room = self.with_room.is_listed(block)
+        has_room = self._with_room.is_listed(block)
         if has_room:
-            self.with_room.remove(block)
+            self._with_room.remove(block)
         self.blocks_of_family[self.family_of_block[block]] -= 1
         self.blocks_of_family[family] += 1
         self._columns.set_family(block, family)
         self._lru.append(family, block)
         if has_room:
-            self.with_room.append(self._room_list(block), block)
+            self._with_room.append(self._room_list(block), block)
 
     def adopt(
         self, chunks: Sequence[int], family: Sequence[int], free_slots: Sequence[int]
@@ -247,12 +248,12 @@ class Zbud:
         """Know the blocks that were left, maybe more than the budget allows; their words tell their age."""
         used = self._columns.adopt(chunks, family, free_slots)
         self._lru.grow(self.blocks_count)
-        self.with_room.grow(self.blocks_count)
+        self._with_room.grow(self.blocks_count)
         for block in used:
             self.blocks_of_family[self.family_of_block[block]] += 1
             self._lru.append(self.family_of_block[block], block)
             if self.free_masks[block]:
-                self.with_room.append(self._room_list(block), block)
+                self._with_room.append(self._room_list(block), block)
         self.memory.adopt([FRAMES_OF_CLASS[chunks] for chunks in self.chunks_of_block])
 
     # The budget.
@@ -302,14 +303,14 @@ class Zbud:
         """Assert what must be true of one block between calls."""
         state, mask = self.state[block], self.free_masks[block]
         family, chunks = self.family_of_block[block], self.chunks_of_block[block]
-        is_open = self.open_block[family][chunks] == block
+        is_open = self._open_block[family][chunks] == block
         assert is_open == (state == BlockState.OPEN)
         assert self._lru.is_listed(block) == (state in {BlockState.OPEN, BlockState.CLOSED})
         if state == BlockState.CLOSED:
-            assert self.with_room.is_listed(block) == (mask != 0), "room that nobody would find"
+            assert self._with_room.is_listed(block) == (mask != 0), "room that nobody would find"
             assert mask != FULL_MASK[chunks], "an empty block that was not released"
         else:
-            assert not self.with_room.is_listed(block), "not to be offered to a new zpage"
+            assert not self._with_room.is_listed(block), "not to be offered to a new zpage"
         if state != BlockState.FREE:
             assert self.block_bytes(block) == FRAMES_OF_CLASS[chunks] * FRAME_BYTES
         if is_open:
@@ -343,14 +344,14 @@ class Zbud:
 
     def _open(self, block: int) -> None:
         family, chunks = self.family_of_block[block], self.chunks_of_block[block]
-        before = self.open_block[family][chunks]
+        before = self._open_block[family][chunks]
         if before:
             assert not self._stacks[family][chunks]
             self.state[before] = BlockState.CLOSED
-        if self.with_room.is_listed(block):
-            self.with_room.remove(block)
+        if self._with_room.is_listed(block):
+            self._with_room.remove(block)
         self.state[block] = BlockState.OPEN
-        self.open_block[family][chunks] = block
+        self._open_block[family][chunks] = block
         self._take_free_slots(block)
 
     def _close(self, block: int) -> None:
@@ -360,10 +361,10 @@ class Zbud:
         for location in stack:
             self.free_masks[block] |= 1 << (location & SLOT_MASK)
         stack.clear()
-        self.open_block[family][chunks] = 0
+        self._open_block[family][chunks] = 0
         self.state[block] = BlockState.CLOSED
         if self.free_masks[block]:
-            self.with_room.append(self._room_list(block), block)
+            self._with_room.append(self._room_list(block), block)
 
     def _best_fit(self, family: Family, chunks: int) -> int:
         """At the budget: the smallest larger slot that is free."""
@@ -381,7 +382,7 @@ class Zbud:
             self.memory.give(block)
             return 0
         self._lru.grow(self.blocks_count)
-        self.with_room.grow(self.blocks_count)
+        self._with_room.grow(self.blocks_count)
         self.blocks_of_family[family] += 1
         self._lru.append(family, block)
         return block
@@ -390,8 +391,8 @@ class Zbud:
         """Make a closed block free."""
         self.room_made += 1
         assert self.state[block] == BlockState.CLOSED
-        if self.with_room.is_listed(block):
-            self.with_room.remove(block)
+        if self._with_room.is_listed(block):
+            self._with_room.remove(block)
         if self._lru.is_listed(block):
             self._lru.remove(block)
         self.state[block] = BlockState.FREE

@@ -131,8 +131,7 @@ def room_of(store: Store) -> list[object]:
     rows, zbud = store.rows, store.zbud
     stacks = [zbud.stacks(family) for family in Family]
     return [
-        rows.stack, rows.frames(), rows.used, rows.freed, stacks, zbud.open_block,
-        zbud.with_room.links(),
+        rows.stack, rows.frames(), rows.used, rows.freed, stacks, zbud.lists_of_room,
     ]  # fmt: skip
 
 

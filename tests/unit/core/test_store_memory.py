@@ -68,7 +68,7 @@ def test_a_page_costs_at_most_64_bytes_besides_its_zpage(filled: tuple[Store, Po
     costs = {
         "tables": store.versions.tables.used_bytes,
         "slots": blocks * SLOTS_MAX * 4,
-        "blocks": columns_bytes(zbud) + columns_bytes(zbud._lru) + columns_bytes(zbud.with_room),
+        "blocks": columns_bytes(zbud) + columns_bytes(zbud._lru) + columns_bytes(zbud._with_room),
     }
     pages = store.statistics().rows
     assert pages > PAGES * 0.85
