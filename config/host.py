@@ -283,15 +283,31 @@ def _made_folders(root: Path) -> Iterator[Path]:
 
 
 def _unit_texts(folder: Path) -> Iterator[str]:
-    """Yield each unit with its drop-ins.  There are hundreds, and a start waits for this."""
+    """Yield each unit that may run ramsterd, with its drop-ins.
+
+    There are hundreds of units, and a start waits for this: those of others are not even decoded.
+    """
     try:
-        names = set(os.listdir(folder))
+        with os.scandir(folder) as entries:
+            found = {entry.name: entry for entry in entries}
     except OSError:
         return
-    for name in names:
+    for name, entry in found.items():
         if name.endswith(".service"):
-            dropins = (folder / f"{name}.d").glob("*.conf") if f"{name}.d" in names else ()
-            yield "\n".join(_read(each) for each in (folder / name, *dropins) if each.is_file())
+            dropins = list(Path(f"{entry.path}.d").glob("*.conf")) if f"{name}.d" in found else []
+            if dropins or _names_us(entry):
+                files = [each for each in (Path(entry), *dropins) if each.is_file()]
+                yield "\n".join(map(_read, files))
+
+
+def _names_us(unit: os.DirEntry[str]) -> bool:
+    try:
+        if not unit.is_file():
+            return False
+        with open(unit, "rb", buffering=0) as file:
+            return b"ramsterd" in file.read()
+    except OSError:
+        return False
 
 
 def _read(path: Path) -> str:

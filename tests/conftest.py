@@ -69,7 +69,6 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_finish() -> None:
     """Let the collector pass over what stands by now: it stays, and tests that look for leftovers collect often."""
-    gc.collect()
     gc.freeze()
     # As the daemon has it.
     gc.set_threshold(GC_THRESHOLD)

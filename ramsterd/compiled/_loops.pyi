@@ -33,6 +33,45 @@ class Loops:
         leaf_used: object,
         free_rows: list[int],
     ) -> Self: ...
+    def get_each(
+        self,
+        root: int,
+        shift: int,
+        prefix: int,
+        indexes: list[int],
+        zero_page: bytes,
+        pages: list[bytes | None],
+        elsewhere: list[tuple[int, int]],
+        /,
+    ) -> tuple[int, int]: ...
+    def gather(self, block: int, /) -> tuple[bytes, bytes, bytes, bytes, bytes] | None: ...
+    def hand_over(
+        self,
+        block: int,
+        rows: array[int],
+        serials: array[int],
+        /,
+        *holders_and_is_kept: int,
+    ) -> tuple[int, int, list[int] | None] | None: ...
+    def forget(self, block: int, /) -> tuple[int, int] | None: ...
+    def places(
+        self, elsewhere: list[tuple[int, int]], /
+    ) -> tuple[int, list[tuple[int, int, int]]] | None: ...
+    def come_home(
+        self,
+        rows: list[int],
+        serials: list[int],
+        packed: list[int],
+        zpages: memoryview,
+        families: Sequence[int | None],
+        pages: list[bytes | None],
+        at: int,
+        start: int,
+        stacks: Sequence[list[int]],
+        family: int,
+        installs: bool,
+        /,
+    ) -> tuple[int, int, int, int, int]: ...
     def get(
         self,
         root: int,

@@ -5,18 +5,9 @@
 #include <lz4.h>
 #include <xxhash.h>
 
-/* Unpack a page that is here; return 0 if it is not here whole, or of another codec: Python says which. */
-int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page) {
-    uint32_t packed = row->packed, zbytes = packed & ZPAGE_BYTES_MASK;
-    if (packed == PACKED_FILL) {
-        for (int word = 0; word < WORDS_PER_PAGE; word++)
-            memcpy(page + 8 * word, &row->checksum, 8);
-        return 1;
-    }
-    int64_t start = row->location ? slot_start(self, columns, row->location, zbytes) : -1;
-    if (start < 0)
-        return 0;
-    const uint8_t *zpage = (const uint8_t *)self->arena.buf + start;
+/* Unpack a zpage; return 0 if it is not the page that was packed, or of another codec: Python says which. */
+int decode_zpage(uint32_t packed, const uint8_t *zpage, uint64_t checksum, uint8_t *page) {
+    uint32_t zbytes = packed & ZPAGE_BYTES_MASK;
     if (packed <= ZPAGE_BYTES_MAX) {
         if (LZ4_decompress_safe((const char *)zpage, (char *)page, (int)zbytes, PAGE_BYTES) != PAGE_BYTES)
             return 0;
@@ -25,7 +16,19 @@ int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_
     } else {
         return 0;
     }
-    return XXH3_64bits(page, PAGE_BYTES) == row->checksum;
+    return XXH3_64bits(page, PAGE_BYTES) == checksum;
+}
+
+/* Unpack a page that is here; return 0 if it is not here whole, or of another codec. */
+int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page) {
+    uint32_t packed = row->packed;
+    if (packed == PACKED_FILL) {
+        for (int word = 0; word < WORDS_PER_PAGE; word++)
+            memcpy(page + 8 * word, &row->checksum, 8);
+        return 1;
+    }
+    int64_t start = row->location ? slot_start(self, columns, row->location, packed & ZPAGE_BYTES_MASK) : -1;
+    return start >= 0 && decode_zpage(packed, (const uint8_t *)self->arena.buf + start, row->checksum, page);
 }
 
 static int append_none(PyObject *pages) { return PyList_Append(pages, Py_None); }
@@ -102,6 +105,36 @@ PyObject *loops_get(Loops *self, PyObject *args) {
         else if (address)
             address++;
         uint32_t entry = address ? entries[address] : HOLE;
+        result = get_page(self, &columns, entry, zero_page, pages, elsewhere, &got);
+    }
+    columns_release(&columns);
+    return result < 0 ? NULL : Py_BuildValue("nn", got.local, got.lost);
+}
+
+/* get_each(root, shift, prefix, indexes, zero_page, pages, elsewhere) -> (local, lost)
+
+   The same for pages anywhere in an object. */
+PyObject *loops_get_each(Loops *self, PyObject *args) {
+    Tree tree;
+    unsigned long long prefix;
+    PyObject *indexes, *zero_page, *pages, *elsewhere;
+    if (!PyArg_ParseTuple(args, "IiKO!OO!O!", &tree.root, &tree.shift, &prefix, &PyList_Type, &indexes, &zero_page,
+                          &PyList_Type, &pages, &PyList_Type, &elsewhere))
+        return NULL;
+    tree.prefix = prefix;
+    Columns columns;
+    if (columns_acquire(self, &columns, 0) < 0)
+        return NULL;
+    Got got = {0, 0, 0};
+    int result = 1;
+    for (Py_ssize_t done = 0; done < PyList_GET_SIZE(indexes) && result == 1; done++) {
+        uint64_t index = PyLong_AsUnsignedLongLong(PyList_GET_ITEM(indexes, done));
+        if (index == (uint64_t)-1 && PyErr_Occurred()) {
+            result = -1;
+            break;
+        }
+        uint32_t address = find_entry(self, &tree, index);
+        uint32_t entry = address ? ((const uint32_t *)self->entries.buf)[address] : HOLE;
         result = get_page(self, &columns, entry, zero_page, pages, elsewhere, &got);
     }
     columns_release(&columns);

@@ -83,7 +83,7 @@ typedef struct {
     uint64_t serial, serial_limit;
     Py_ssize_t zpages, zbytes, stored_bytes, raws, zeros, fills, holes;
     int ends_count, leaves_count, versions_count, drops_rows;
-    /* The class of the page that ended it, if that found no slot ready; else 0. */
+    /* The class of the page that ended it, if that found no slot ready; -1: it needs one, and may take none; else 0. */
     int wanted_chunks;
     /* Slots and, as negative numbers, rows that are to be freed, in this order. */
     int64_t ends[PUT_PAGES_MAX];
@@ -119,6 +119,14 @@ int find_slots(Columns *columns, Room *room, uint32_t chunks);
 int find_rows(Loops *self, Room *room);
 int free_row(Loops *self, Room *room, uint32_t number);
 int free_slot_with_room(Loops *self, Columns *columns, Room *room, uint32_t location);
+/* The owner's side of the remote path. */
+PyObject *loops_get_each(Loops *self, PyObject *args);
+PyObject *loops_gather(Loops *self, PyObject *args);
+PyObject *loops_hand_over(Loops *self, PyObject *args);
+PyObject *loops_forget(Loops *self, PyObject *args);
+PyObject *loops_places(Loops *self, PyObject *elsewhere);
+PyObject *loops_come_home(Loops *self, PyObject *args);
+
 
 int columns_acquire(Loops *self, Columns *columns, int writable);
 void columns_release(Columns *columns);
@@ -135,6 +143,12 @@ void loops_stored(const char *place);
         if (__builtin_expect(loops_watcher != NULL, 0))   \
             loops_stored(place);                          \
     } while (0)
+
+/* A zpage is somewhere else in the arena from now on; 0: it is not there. */
+static inline void store_location(Row *row, uint32_t location) {
+    __atomic_store_n(&row->location, location, __ATOMIC_RELEASE);
+    STORED("location");
+}
 
 static inline const Row *row_at(const Loops *self, uint32_t row) {
     return (size_t)row < (size_t)self->rows.len / sizeof(Row) ? (const Row *)self->rows.buf + row : NULL;
@@ -177,6 +191,7 @@ static inline uint16_t load_half(const Py_buffer *column, Py_ssize_t place) {
     return half;
 }
 
+int decode_zpage(uint32_t packed, const uint8_t *zpage, uint64_t checksum, uint8_t *page);
 int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page);
 int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page);
 int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots);

@@ -143,6 +143,12 @@ static void loops_dealloc(Loops *self) {
 }
 
 static PyMethodDef loops_methods[] = {
+    {"get_each", (PyCFunction)loops_get_each, METH_VARARGS, "Get pages anywhere in an object, likewise."},
+    {"gather", (PyCFunction)loops_gather, METH_VARARGS, "Copy the zpages of a block that leaves."},
+    {"hand_over", (PyCFunction)loops_hand_over, METH_VARARGS, "Note who holds the pages of a block that leaves."},
+    {"forget", (PyCFunction)loops_forget, METH_VARARGS, "Give up the zpages of a clean block that leaves."},
+    {"places", (PyCFunction)loops_places, METH_O, "Find the holder that has all pages of a get."},
+    {"come_home", (PyCFunction)loops_come_home, METH_VARARGS, "Judge what a holder gave, and keep it."},
     {"get", (PyCFunction)loops_get, METH_VARARGS, "Get a run of pages, up to the first that is damaged."},
     {"put", (PyCFunction)loops_put, METH_VARARGS, "Put a run of pages, up to the first that is not everyday."},
     {"serve", (PyCFunction)loops_serve, METH_VARARGS, "Serve requests, up to the first that is not everyday."},

@@ -129,6 +129,11 @@ static int note_block(Put *put, uint32_t location) {
     return result;
 }
 
+/* Whether a page may stay in the slot that it has, if its new zpage is of the same class. */
+static int keeps_slot(const Columns *columns, const Row *old) {
+    return old->location && !old->holders[0] && columns->block_state[old->location >> SLOT_SHIFT] != STATE_LEAVING;
+}
+
 /* Put a zpage of a page; 0 if there is no slot or no row for it: nothing was changed. */
 static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, Row *row, const uint8_t *zpage) {
     uint32_t zbytes = row->packed & ZPAGE_BYTES_MASK, chunks = (zbytes + (1u << CHUNK_SHIFT) - 1) >> CHUNK_SHIFT;
@@ -136,16 +141,16 @@ static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, R
     Row old = {0};
     if (before >= FIRST_ROW) {
         old = *row_at(self, before);
-        size_t old_block = old.location >> SLOT_SHIFT;
-        if (columns->chunks_of_block[old_block] == chunks && columns->block_state[old_block] != STATE_LEAVING &&
-            !old.holders[0])
+        if (keeps_slot(columns, &old) && columns->chunks_of_block[old.location >> SLOT_SHIFT] == chunks)
             location = old.location;
     }
     PyObject *stack = NULL;
     if (!location) {
         stack = PyList_GET_ITEM(put->stacks, chunks);
-        if (!put->takes_slots)
+        if (!put->takes_slots) {
+            put->wanted_chunks = -1;
             return 0;
+        }
         if (!(location = top_of(stack))) {
             put->wanted_chunks = (int)chunks;
             return 0;
@@ -212,6 +217,10 @@ int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint
     memcpy(&last, page + PAGE_BYTES - 8, 8);
     if (first == last && !memcmp(page, page + 8, PAGE_BYTES - 8))
         return put_filled(self, columns, put, place, before, first);
+    if (!put->takes_slots && !(before >= FIRST_ROW && keeps_slot(columns, row_at(self, before)))) {
+        put->wanted_chunks = -1;
+        return 0;
+    }
     char room[ZPAGE_ROOM];
     /* Byte for byte what lz4.block.compress makes of it: a stream of one block. */
     LZ4_stream_t stream;

@@ -5,9 +5,8 @@ without a link does not count as one.  What is done for pages that have too few 
 (core.room, remote.send.replicate).
 """
 
-from collections.abc import Iterable
-
 from config.limits import COPIES_MAX
+from ramsterd.core.pools import Pool
 from ramsterd.core.versions import Versions
 
 
@@ -39,24 +38,29 @@ class Copies:
         """A holder can be asked again, or nothing names it any more."""
         self.unreachable_holders -= {holder}
 
-    def wanted_by(self, rows: Iterable[int]) -> int:
-        """Return on how many peers a block with these rows must be kept, when it is not kept here."""
-        return max((pool.copies for pool in self._versions.pools_of(rows)), default=1)
+    def wanted_by(self, block: int) -> int:
+        """Return on how many peers a block must be kept, when it is not kept here."""
+        return max((pool.copies for pool in self._pools_of(block)), default=1)
 
-    def fewest_wanted_by(self, rows: Iterable[int]) -> int:
+    def fewest_wanted_by(self, block: int) -> int:
         """Return the same for a time when fewer peers have room than that."""
-        return max((pool.fewest_copies for pool in self._versions.pools_of(rows)), default=1)
+        return max((pool.fewest_copies for pool in self._pools_of(block)), default=1)
+
+    def _pools_of(self, block: int) -> list[Pool]:
+        """Return the pools that a block has pages of; none if it does not matter which."""
+        versions = self._versions
+        return [] if self.wanted_max == 1 else versions.pools_of(versions.zbud.rows(block))
 
     def are_lacking(self, block: int, *, attainable: int = COPIES_MAX) -> bool:
         """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died.
 
         As many as there can be now will do, if its pools allow that.
         """
-        rows, unreachable = self._versions.zbud.rows(block), self.unreachable_holders
+        unreachable = self.unreachable_holders
         if not unreachable and self.wanted_max == 1:
             return False
-        wanted = self.wanted_by(rows)
+        wanted = self.wanted_by(block)
         if attainable < wanted:
-            wanted = max(attainable, self.fewest_wanted_by(rows))
-        holders = self._versions.rows.holders
+            wanted = max(attainable, self.fewest_wanted_by(block))
+        rows, holders = self._versions.zbud.rows(block), self._versions.rows.holders
         return any(sum(each not in unreachable for each in holders(row)) < wanted for row in rows)

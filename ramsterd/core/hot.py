@@ -90,6 +90,9 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
             holes_filled += was_hole
             serial += 1
             continue
+        if not takes_slots and not _keeps_slot(versions, entries[place]):
+            done = place - address
+            break
         zpage = compress(page)
         zbytes = len(zpage)
         packed = tag | zbytes
@@ -188,6 +191,18 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     counters.put_zpage_bytes += zbytes_stored
     counters.put_raw += raws
     return done
+
+
+def _keeps_slot(versions: Versions, row: int) -> bool:
+    """Whether a page may stay in the slot that it has, if its new zpage is of the same class: else none need be made."""
+    if row < FIRST_ROW:
+        return False
+    block = versions.block_of(row)
+    return (
+        bool(block)
+        and versions.zbud.state[block] != LEAVING
+        and not versions.rows.first_holder(row)
+    )
 
 
 def _give_back(zbud: Zbud, freed: list[int]) -> None:

@@ -222,18 +222,23 @@ class Room:
             if attainable < copies.wanted_max and copies.are_lacking(block):
                 self.versions.note_thinned(self._zbud.rows(block))
         self._zbud.begin_leaving(block)
-        rows = self._zbud.rows(block)
-        self.versions.work["evict"] += BLOCK_UNITS + len(rows)
-        for row in rows:
-            if family is Family.OWN_CLEAN:
-                self.versions.forget_local(row)
-            else:
-                address = self._rows.address(row)
-                self.versions.make_hole(address)
-                self.versions.drop_row(row)
-                self.versions.counters.evicted += 1
-                self.versions.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
+        if family is Family.OWN_CLEAN:
+            pages = self.versions.forget_leaving(block)
+        else:
+            pages = self._drop_leaving(block, is_foreign=family is Family.FOREIGN_EPHEMERAL)
         self._zbud.end_leaving(block)
+        self.versions.work["evict"] += BLOCK_UNITS + pages
+
+    def _drop_leaving(self, block: int, *, is_foreign: bool) -> int:
+        """Drop the pages of an ephemeral block that is leaving; return how many."""
+        rows = self._zbud.rows(block)
+        for row in rows:
+            address = self._rows.address(row)
+            self.versions.make_hole(address)
+            self.versions.drop_row(row)
+            self.versions.counters.evicted += 1
+            self.versions.counters.evicted_foreign += is_foreign
+        return len(rows)
 
     def _oldest_victim(self, family: Family) -> int | None:
         for victims in _EVICTED_FOR[family]:

@@ -79,6 +79,7 @@ class Store:
         self.pools = self.versions.pools
         self.work = self.versions.work
         self.counters = self.versions.counters
+        self.versions.loops = None if self.twin is None else self.twin.loops
 
     # Pools.
 
@@ -172,9 +173,13 @@ class Store:
         stored, each = 0, count if twin is None else 1
         while stored < count:
             at, rest = index + stored, pages[stored * PAGE_BYTES :]
-            if twin is not None and (done := twin.put(pool, page_object, at, rest, takes_slots)):
-                stored, each = stored + done, 1
-                continue
+            if twin is not None:
+                done, needs_slot = twin.put(pool, page_object, at, rest, takes_slots)
+                stored, each = stored + done, 1 if done else each
+                if needs_slot:
+                    break
+                if done:
+                    continue
             done, run = self._put_in_leaf(
                 pool, page_object, at, min(each, count - stored), rest, takes_slots
             )
@@ -285,10 +290,16 @@ class Store:
         if page_object is None:
             pages = [None] * len(indexes)
         else:
-            find, entries = self.table.find, self.table.entries
-            addresses = [find(page_object, index, 1)[0] for index in indexes]
-            rows = [entries[address] for address in addresses]
-            if get_pages(self.versions, addresses, rows, pages, elsewhere):
+            indexes, find, entries = list(indexes), self.table.find, self.table.entries
+            twin, lost_count = self.twin, 0
+            if twin is not None:
+                lost_count = twin.get_each(page_object, indexes, pages, elsewhere)
+            if rest := indexes[len(pages) :]:
+                addresses = [find(page_object, index, 1)[0] for index in rest]
+                rows = [entries[address] for address in addresses]
+                lost_count += get_pages(self.versions, addresses, rows, pages, elsewhere)
+            if lost_count:
+                addresses = [find(page_object, index, 1)[0] for index in indexes]
                 lost = [at for at, address in enumerate(addresses) if entries[address] == LOST]
         self.counters.get_hole += pages.count(None) - len(lost) - len(elsewhere)
         self.counters.get_lost += len(lost)

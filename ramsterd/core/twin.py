@@ -106,12 +106,27 @@ class Twin:
         self._versions.counters.get_local += local
         return lost
 
+    def get_each(
+        self,
+        page_object: PageObject,
+        indexes: list[int],
+        pages: list[bytes | None],
+        elsewhere: list[tuple[int, int]],
+    ) -> int:
+        """The same for pages anywhere in an object."""
+        local, lost = self._loops.get_each(
+            page_object.root, page_object.shift, page_object.prefix, indexes,
+            ZERO_PAGE, pages, elsewhere,
+        )  # fmt: skip
+        self._versions.counters.get_local += local
+        return lost
+
     def put(
         self, pool: Pool, page_object: PageObject, index: int, pages: memoryview, takes_slots: bool
-    ) -> int:
-        """Put a run up to the first page that is not everyday; return how many pages."""
+    ) -> tuple[int, bool]:
+        """Put a run up to the first page that is not everyday; return how many pages, and whether that one needs a slot and may take none."""
         if pool.compressor is not LZ4:
-            return 0
+            return 0, False
         versions, unsaved = self._versions, pool.unsaved
         done = 0
         while page_object.root:
@@ -123,9 +138,16 @@ class Twin:
             )  # fmt: skip
             done += some
             has_folded = stored is not None and self._note(pool, page_object, stored)
+            if wanted_chunks < 0:
+                return done, True
             if has_folded or not (wanted_chunks and self.find_slot(pool, wanted_chunks)):
                 break
-        return done
+        return done, False
+
+    @property
+    def loops(self) -> "Loops":
+        """The loops themselves, for who has the rest of a twin by himself (core.leaving, core.install)."""
+        return self._loops
 
     def find_slot(self, pool: Pool, wanted_chunks: int) -> bool:
         """Have a slot of a class ready, if there is room for one without an eviction; it is taken next."""
@@ -178,8 +200,7 @@ class Twin:
             pool.unsaved.serial_last = serial
         if ended is not None:
             # As core.hot does, before slots are given back.
-            for version in ROW.iter_unpack(ended):
-                versions.end_version(version)
+            versions.end_all(ROW.iter_unpack(ended))
         if freed:
             versions.zbud.room_made += 1
         for end in ends or ():

@@ -11,7 +11,7 @@ and runs of pages are in core.store.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
@@ -26,6 +26,9 @@ from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, PageObject, PageTable
 from ramsterd.core.work import Work
 from ramsterd.core.zbud import Zbud
+
+if TYPE_CHECKING:
+    from ramsterd.compiled._loops import Loops
 
 # A store for a handful of pages needs the directories of far-off indexes, too.
 NODES_MIN: Final = 64
@@ -72,6 +75,8 @@ class Versions:
         # See `note_thinned`.
         self._thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
+        # The compiled loops over all this (core.twin); None: Python does all.
+        self.loops: Loops | None = None
         # Whether some pool wants to know which of its pages no peer has (Pool.unsaved).
         self.tracks_unsaved = False
 
@@ -147,12 +152,34 @@ class Versions:
                 if holder:
                     self.owe(holder, serial)
 
+    def end_all(self, versions: Iterable[tuple[int, ...]]) -> None:
+        """Several versions end, most of which were at one holder only."""
+        owed = self._owed
+        for version in versions:
+            if version[3] or version[6]:
+                self.end_version(version)
+            else:
+                owed.setdefault(version[5], []).append(version[0])
+
     def forget_local(self, row: int) -> None:
         """Free the slot of a row; the page is elsewhere only."""
         location = self.rows.location(row)
         self.account(self.zbud.family_of_block[location >> SLOT_SHIFT], -1, -self.zbytes(row))
         self.rows.set_location(row, 0)
         self.zbud.free(location)
+
+    def forget_leaving(self, block: int) -> int:
+        """The pages of a clean block that is leaving are elsewhere only; return how many."""
+        done = None if self.loops is None else self.loops.forget(block)
+        if done is None:
+            rows, zbytes = self.zbud.rows(block), 0
+            for row in rows:
+                self.rows.set_location(row, 0)
+                zbytes += self.zbytes(row)
+            done = len(rows), zbytes
+        pages, zbytes = done
+        self.account(Family.OWN_CLEAN, -pages, -zbytes)
+        return pages
 
     def lose(self, row: int) -> bool:
         """The last copy of a page is gone.  Return whether that is a loss: an ephemeral page is a miss."""

@@ -38,7 +38,8 @@ from ramsterd.core.size_classes import (
     SLOTS_OF_CLASS,
 )
 
-# An enum's members are slow to look up where it is done for each page.
+# An enum's members are slow to look up where it is done for each page or block.
+_FREE: Final = int(BlockState.FREE)
 _OPEN: Final = int(BlockState.OPEN)
 _CLOSED: Final = int(BlockState.CLOSED)
 LEAVING: Final = int(BlockState.LEAVING)
@@ -163,11 +164,11 @@ class Zbud:
 
     def is_free(self, block: int) -> bool:
         """Whether a block has no zpages and no family."""
-        return self.state[block] == BlockState.FREE
+        return self.state[block] == _FREE
 
     def is_of(self, block: int, family: Family) -> bool:
         """Whether a block has zpages of a family."""
-        return self.state[block] != BlockState.FREE and self.family_of_block[block] == family
+        return self.state[block] != _FREE and self.family_of_block[block] == family
 
     def is_listed(self, block: int) -> bool:
         """Whether a block may be chosen to leave: it has zpages, and is not on its way already."""
@@ -193,19 +194,19 @@ class Zbud:
 
     def begin_leaving(self, block: int) -> None:
         """Take a block off all lists: no new zpages, not chosen twice."""
-        if self.state[block] == BlockState.OPEN:
-            self._close(block)
-        assert self.state[block] == BlockState.CLOSED
-        if self._with_room.is_listed(block):
+        if self.state[block] == _OPEN:
+            self._end_stack(block)
+        elif self._with_room.is_listed(block):
             self._with_room.remove(block)
+        assert self.state[block] == _CLOSED
         self._lru.remove(block)
-        self.state[block] = BlockState.LEAVING
+        self.state[block] = LEAVING
 
     def return_leaving(self, block: int) -> None:
         """The block stays after all: it is the oldest again."""
-        assert self.state[block] == BlockState.LEAVING
+        assert self.state[block] == LEAVING
         self.room_made += 1  # its zpages may be overwritten in place again
-        self.state[block] = BlockState.CLOSED
+        self.state[block] = _CLOSED
         self._lru.prepend(self.family_of_block[block], block)
         mask = self.free_masks[block]
         if mask == FULL_MASK[self.chunks_of_block[block]]:
@@ -215,22 +216,22 @@ class Zbud:
 
     def end_leaving(self, block: int) -> None:
         """The block has left: all its slots are free and its memory is."""
-        assert self.state[block] == BlockState.LEAVING
-        self.state[block] = BlockState.CLOSED
+        assert self.state[block] == LEAVING
+        self.state[block] = _CLOSED
         self._release(block)
 
     def rows(self, block: int) -> list[int]:
         """Return the row of each slot in use."""
-        is_open = self.state[block] == BlockState.OPEN
+        is_open = self.state[block] == _OPEN
         stacks = self._stacks[self.family_of_block[block]]
         return self._columns.rows(block, stacks[self.chunks_of_block[block]] if is_open else ())
 
     def change_family(self, block: int, family: Family) -> None:
         """All zpages of a block become what another family is."""
         self.room_made += 1  # what was worth keeping may be a copy now, that can be dropped
-        if self.state[block] == BlockState.OPEN:
+        if self.state[block] == _OPEN:
             self._close(block)
-        assert self.state[block] == BlockState.CLOSED
+        assert self.state[block] == _CLOSED
         self._lru.remove(block)
         has_room = self._with_room.is_listed(block)
         if has_room:
@@ -286,10 +287,6 @@ class Zbud:
         """The resident bytes without warm blocks, which any new block may have."""
         return self.memory.used_bytes
 
-    def slots_used(self) -> int:
-        """Count the slots that hold a zpage.  Walks all blocks."""
-        return sum(len(self.rows(each)) for each in range(self.blocks_count) if self.state[each])
-
     def statistics(self) -> ZbudStatistics:
         """Return a snapshot."""
         return ZbudStatistics(
@@ -304,14 +301,14 @@ class Zbud:
         state, mask = self.state[block], self.free_masks[block]
         family, chunks = self.family_of_block[block], self.chunks_of_block[block]
         is_open = self._open_block[family][chunks] == block
-        assert is_open == (state == BlockState.OPEN)
-        assert self._lru.is_listed(block) == (state in {BlockState.OPEN, BlockState.CLOSED})
-        if state == BlockState.CLOSED:
+        assert is_open == (state == _OPEN)
+        assert self._lru.is_listed(block) == (state in {_OPEN, _CLOSED})
+        if state == _CLOSED:
             assert self._with_room.is_listed(block) == (mask != 0), "room that nobody would find"
             assert mask != FULL_MASK[chunks], "an empty block that was not released"
         else:
             assert not self._with_room.is_listed(block), "not to be offered to a new zpage"
-        if state != BlockState.FREE:
+        if state != _FREE:
             assert self.block_bytes(block) == FRAMES_OF_CLASS[chunks] * FRAME_BYTES
         if is_open:
             assert self.rows(block), "an open block without zpages"
@@ -323,7 +320,7 @@ class Zbud:
         for family in Family:
             listed = sum(1 for _ in self._lru.blocks(family))
             leaving = sum(
-                self.state[block] == BlockState.LEAVING and self.family_of_block[block] == family
+                self.state[block] == LEAVING and self.family_of_block[block] == family
                 for block in range(1, len(self.state))
             )
             assert listed + leaving == self.blocks_of_family[family]
@@ -335,11 +332,11 @@ class Zbud:
     def _take_free_slots(self, block: int) -> None:
         """Move the free slots of the open block to its stack, the lowest on top."""
         mask, first = self.free_masks[block], block << SLOT_SHIFT
-        stack = self._stacks[self.family_of_block[block]][self.chunks_of_block[block]]
-        while mask:
-            slot = mask.bit_length() - 1
-            stack.append(first + slot)
-            mask ^= 1 << slot
+        chunks = self.chunks_of_block[block]
+        free: Sequence[int] = range(mask.bit_length() - 1, -1, -1)
+        if mask != FULL_MASK[chunks]:
+            free = [slot for slot in free if mask >> slot & 1]
+        self._stacks[self.family_of_block[block]][chunks] += [first + slot for slot in free]
         self.free_masks[block] = 0
 
     def _open(self, block: int) -> None:
@@ -347,24 +344,26 @@ class Zbud:
         before = self._open_block[family][chunks]
         if before:
             assert not self._stacks[family][chunks]
-            self.state[before] = BlockState.CLOSED
+            self.state[before] = _CLOSED
         if self._with_room.is_listed(block):
             self._with_room.remove(block)
-        self.state[block] = BlockState.OPEN
+        self.state[block] = _OPEN
         self._open_block[family][chunks] = block
         self._take_free_slots(block)
 
     def _close(self, block: int) -> None:
         """Close an open block early; its unused slots are free."""
-        family, chunks = self.family_of_block[block], self.chunks_of_block[block]
-        stack = self._stacks[family][chunks]
-        for location in stack:
-            self.free_masks[block] |= 1 << (location & SLOT_MASK)
-        stack.clear()
-        self._open_block[family][chunks] = 0
-        self.state[block] = BlockState.CLOSED
+        self._end_stack(block)
         if self.free_masks[block]:
             self._with_room.append(self._room_list(block), block)
+
+    def _end_stack(self, block: int) -> None:
+        family, chunks = self.family_of_block[block], self.chunks_of_block[block]
+        stack = self._stacks[family][chunks]
+        self.free_masks[block] |= sum([1 << (each & SLOT_MASK) for each in stack])
+        stack.clear()
+        self._open_block[family][chunks] = 0
+        self.state[block] = _CLOSED
 
     def _best_fit(self, family: Family, chunks: int) -> int:
         """At the budget: the smallest larger slot that is free."""
@@ -390,11 +389,11 @@ class Zbud:
     def _release(self, block: int) -> None:
         """Make a closed block free."""
         self.room_made += 1
-        assert self.state[block] == BlockState.CLOSED
+        assert self.state[block] == _CLOSED
         if self._with_room.is_listed(block):
             self._with_room.remove(block)
         if self._lru.is_listed(block):
             self._lru.remove(block)
-        self.state[block] = BlockState.FREE
+        self.state[block] = _FREE
         self.blocks_of_family[self.family_of_block[block]] -= 1
         self.memory.give(block)

@@ -76,7 +76,7 @@ class Machines:
         # Who keeps our pages.
         self.holders = Holders(kept.holder_journal)
         self.trust = Trust()
-        self.reach = Reach(store, self.holders, self.nodes)
+        self.reach = Reach(self.holders, self.nodes)
         self.flushes = FlushSending(store, self.holders, self.nodes, self.outbox)
         # What we keep for others.
         self.foreign = self._new_foreign()
@@ -179,9 +179,7 @@ class Machines:
 
     def _new_background_fetch(self) -> BackgroundFetch:
         surroundings = Surroundings(
-            reachable_holders=self.reach.reachable_holders,
-            counted_holders=self.reach.counted_holders,
-            holder_nodes=self.reach.holder_nodes,
+            copies_at=self.reach.copies_at,
             placeable_nodes=self.reach.placeable_nodes,
             room=self.remotifier.room,
             make_room=self.remotifier.make_room,

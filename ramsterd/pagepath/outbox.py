@@ -3,6 +3,7 @@
 Order matters in one place: what a peer is owed (flushes) stands before any new PUT to it.
 """
 
+from array import array
 from collections.abc import Iterable
 from typing import Final
 
@@ -135,9 +136,8 @@ class Outbox:
 
 def shipment_table(shipment: Shipment) -> bytes:
     """Return the table of a PUT_PAGES of all blocks of a shipment."""
-    return wire.put_table(
-        shipment.kind,
-        shipment.serials,
-        [checksum for leaving in shipment.blocks for checksum in leaving.checksums],
-        [packed for leaving in shipment.blocks for packed in leaving.packed],
-    )
+    checksums, packed = array("Q"), array("H")
+    for leaving in shipment.blocks:
+        checksums += leaving.checksums
+        packed += leaving.packed
+    return wire.put_table(shipment.kind, shipment.serials, checksums, packed)

@@ -122,6 +122,9 @@ CASES: dict[str, tuple[Operation, Operation]] = {
         steps(three_pages, lambda m: m.begin_leaving(), lambda m: m.put(persistent(m), pages(200, 1, 9))),
         lambda m: m.end_leaving(-1, 1),
     ),
+    "copy": (
+        steps(three_pages, lambda m: m.begin_leaving()), lambda m: m.end_leaving(-1, 1, is_kept=True),
+    ),
     "a peer refuses": (
         steps(three_pages, lambda m: m.begin_leaving()), lambda m: m.return_leaving(-1),
     ),
@@ -158,13 +161,10 @@ CASES: dict[str, tuple[Operation, Operation]] = {
 
 # One for each order of stores that the compiled loops have, too.
 OF_BOTH_LOOPS = [
-    "put on holes",
-    "put in place",
-    "put into other slots",
-    "put same-filled pages",
-    "put foreign pages beside others",
-    "drop some foreign pages",
-]
+    "put on holes", "put in place", "put into other slots", "put same-filled pages",
+    "remotify", "remotify what was overwritten", "copy", "fetch home", "evict clean pages",
+    "put foreign pages beside others", "drop some foreign pages",
+]  # fmt: skip
 
 
 @pytest.mark.slow

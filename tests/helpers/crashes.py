@@ -7,6 +7,7 @@ are asked about.
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from ramsterd.core.audit import slots_used
 from ramsterd.core.codec import decode_page
 from ramsterd.core.page import ZERO_PAGE, PoolId
 from ramsterd.core.redo import REDO_COMMIT, replay
@@ -83,7 +84,7 @@ class Attached:
         )
         zbud.adopt(found.chunks_of_block, found.family_of_block, found.free_slots)
         zbud.check_invariants()
-        assert zbud.slots_used() == sum(found.zpages)
+        assert slots_used(zbud) == sum(found.zpages)
         for block in range(1, zbud.blocks_count):
             assert all(found.rows_used[row] for row in zbud.rows(block)), self.where
 

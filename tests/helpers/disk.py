@@ -63,4 +63,4 @@ def send_copies(store: Store, *holders: int, stays: bool = False) -> list[int]:
     leaving = begin_leaving(store.versions, block)
     (keep_leaving if stays else end_leaving)(store.versions, leaving, *holders)
     store.check_invariants()
-    return leaving.rows
+    return leaving.rows.tolist()

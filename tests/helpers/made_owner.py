@@ -13,6 +13,7 @@ from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.fetch.read_ahead import ReadAhead
 from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.holders.reach import ReachableCopies
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.home.leaf_fetch import LeafFetch
 from ramsterd.remote.home.surroundings import Surroundings
@@ -65,12 +66,12 @@ class Owner:
     def is_reachable(self, holder: Holder) -> bool:
         return holder.node in self.linked and not holder.is_dead
 
-    def reachable_holders(self, row: int) -> int:
-        return sum(self.is_reachable(self.holders[each]) for each in self.store.rows.holders(row))
+    def copies_at(self, holders: tuple[int, ...]) -> ReachableCopies:
+        lives = [each for each in map(self.holders.__getitem__, holders) if self.is_reachable(each)]
+        return ReachableCopies(len(lives), len(lives), frozenset(each.node for each in lives))
 
-    def holder_nodes(self, row: int) -> set[NodeId]:
-        lives = (self.holders[each] for each in self.store.rows.holders(row))
-        return {each.node for each in lives if self.is_reachable(each)}
+    def reachable_holders(self, row: int) -> int:
+        return self.copies_at(tuple(self.store.rows.holders(row))).reachable
 
     def room(self, _: float) -> dict[NodeId, int]:
         """Return the peers that would take a block, and how much."""
@@ -87,9 +88,7 @@ class Owner:
 
     def surroundings(self) -> Surroundings:
         return Surroundings(
-            reachable_holders=self.reachable_holders,
-            counted_holders=self.reachable_holders,
-            holder_nodes=self.holder_nodes,
+            copies_at=self.copies_at,
             placeable_nodes=self.placeable_nodes,
             room=self.room,
             make_room=self.make_room,

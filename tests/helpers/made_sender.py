@@ -23,6 +23,7 @@ INCARNATION = Incarnation(1)
 OBJECT = b""
 # A peer that says nothing is given this long at first: a quarter of `PUT_WAIT_SECONDS`.
 PUT_WAIT_SECONDS = 8.0
+IN_FLIGHT_MAX = 8
 # Raw pages that the store has room for, and how many of them are above the high watermark.
 PAGES = 2 * MIB // PAGE_BYTES
 FULL = PAGES * 95 // 100
@@ -45,7 +46,7 @@ class Sender:
             self.nodes,
             trust=trust,
             spot_checks=SpotChecks(self.store.rows, trust, rng=rng, on_bad_copy=lambda *_: None),
-            in_flight_max=8,
+            in_flight_max=IN_FLIGHT_MAX,
             refusal_seconds=1.0,
             put_timeout=PutTimeout(put_wait_seconds_max=PUT_WAIT_SECONDS, request_seconds_max=60.0),
             degrade=Degrade(put_wait_seconds_max=PUT_WAIT_SECONDS),

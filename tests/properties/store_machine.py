@@ -178,9 +178,10 @@ class StoreMachine(RuleBasedStateMachine):
                 break
 
     @precondition(lambda self: self.model.sent)
-    @rule(which=NUMBERS, holder=st.integers(0, 1))
-    def end_leaving(self, which: int, holder: int) -> None:
-        self.model.end_leaving(which % len(self.model.sent), self.holders[holder])
+    @rule(which=NUMBERS, holder=st.integers(0, 1), is_kept=st.booleans())
+    def end_leaving(self, which: int, holder: int, *, is_kept: bool) -> None:
+        which %= len(self.model.sent)
+        self.model.end_leaving(which, self.holders[holder], is_kept=is_kept)
 
     @precondition(lambda self: self.model.sent)
     @rule(which=NUMBERS)

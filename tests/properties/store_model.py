@@ -19,7 +19,13 @@ from ramsterd.core.foreign_pages import (
     get_zpages,
     put_zpages,
 )
-from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, return_leaving
+from ramsterd.core.leaving import (
+    Leaving,
+    begin_leaving,
+    end_leaving,
+    keep_leaving,
+    return_leaving,
+)
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
@@ -177,11 +183,12 @@ class StoreModel:
         self.sent.append(SentEphemeral(leaving, current))
         return True
 
-    def end_leaving(self, which: int, holder: int) -> None:
+    def end_leaving(self, which: int, holder: int, *, is_kept: bool = False) -> None:
         sent = self.sent.pop(which)
         for serial, zpage in _zpages_of(sent.leaving).items():
             self.contents[holder, serial] = zpage
-        overtaken = end_leaving(self.store.versions, sent.leaving, holder)
+        end = keep_leaving if is_kept else end_leaving
+        overtaken = end(self.store.versions, sent.leaving, holder)
         assert set(overtaken) == set(sent.leaving.serials) - set(sent.current)
         for serial in overtaken:
             del self.contents[holder, serial]

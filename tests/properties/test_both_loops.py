@@ -1,6 +1,6 @@
 """A store served by the compiled loops, and one served by Python's, leave the same bytes in all their mappings.
 
-Which pages are everyday is for the compiled loops to say: Python does as many of them at a time.  Else nodes of the page
+Which pages of a put are everyday is for the compiled loops to say: Python does as many of them at a time.  Else nodes of the page
 table would come and go in another order, and free ones differ.
 """
 
@@ -27,11 +27,11 @@ from tests.properties.store_model import StoreModel
 class NotedTwin:
     """Compiled loops, and how far they came in each put."""
 
-    def __init__(self, twin: Twin, reached: deque[int]) -> None:
+    def __init__(self, twin: Twin, reached: deque[tuple[int, bool]]) -> None:
         self._twin, self._reached = twin, reached
         self.get = twin.get
 
-    def put(self, *arguments: Any) -> int:
+    def put(self, *arguments: Any) -> tuple[int, bool]:
         self._reached.append(self._twin.put(*arguments))
         return self._reached[-1]
 
@@ -39,7 +39,7 @@ class NotedTwin:
 class PythonTwin:
     """Does in Python what another has done in each put."""
 
-    def __init__(self, store: Store, reached: deque[int]) -> None:
+    def __init__(self, store: Store, reached: deque[tuple[int, bool]]) -> None:
         self._store, self._reached = store, reached
 
     def get(self, *_: Any) -> int:
@@ -47,8 +47,8 @@ class PythonTwin:
 
     def put(
         self, pool: Pool, page_object: PageObject, index: int, pages: memoryview, takes_slots: bool
-    ) -> int:
-        wanted, done = self._reached.popleft(), 0
+    ) -> tuple[int, bool]:
+        (wanted, needs_slot), done = self._reached.popleft(), 0
         while done < wanted:
             stored, run = self._store._put_in_leaf(
                 pool,
@@ -60,7 +60,7 @@ class PythonTwin:
             )
             assert stored == run > 0, "Python comes as far"
             done += stored
-        return done
+        return done, needs_slot
 
 
 class BothModels:
@@ -91,10 +91,12 @@ class BothMachine(StoreMachine):
     def make_model(self, pages_max: int) -> Any:
         self.mappings = []
         models = [self._make_one(pages_max) for _ in range(2)]
-        reached: deque[int] = deque()
+        reached: deque[tuple[int, bool]] = deque()
         compiled, python = (model.store for model in models)
         assert compiled.twin is not None
         self.stores = compiled, python
+        assert compiled.versions.loops is not None
+        python.versions.loops = None
         compiled.twin = NotedTwin(compiled.twin, reached)  # type: ignore[assignment]
         python.twin = PythonTwin(python, reached)  # type: ignore[assignment]
         python.hold_twin = None

@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 )
 
 from ramsterd.core.arena import FRAME_BYTES
+from ramsterd.core.audit import slots_used
 from ramsterd.core.block_memory import WARM_BYTES_MAX
 from ramsterd.core.family import Family
 from ramsterd.core.size_classes import (
@@ -171,7 +172,7 @@ class ZbudMachine(RuleBasedStateMachine):
             assert self.zbud.blocks_of_family[family] == len(self.order[family]) + leaving
         for block in [*in_use, *self.leaving]:
             assert sorted(self.zbud.rows(block)) == sorted(in_use.get(block, []))
-        assert self.zbud.slots_used() == len(self.rows)
+        assert slots_used(self.zbud) == len(self.rows)
         self.check_places()
         frames = sum(
             FRAMES_OF_CLASS[self.zbud.chunks_of_block[block]]

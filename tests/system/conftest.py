@@ -13,12 +13,13 @@ from tests.system.namespaces import Network, network
 
 NewCluster = Callable[..., Cluster]
 HOSTS_COUNT = 5
+HERE = "tests/system/"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder starts real processes."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
+        if item.nodeid.startswith(HERE):
             item.add_marker(pytest.mark.system)
 
 

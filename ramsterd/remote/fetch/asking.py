@@ -13,12 +13,14 @@ its pages do the same, is asked for no more.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from config.limits import IN_FLIGHT_MAX
-from ramsterd.core.rows import NO_HOLDER, Rows
+from ramsterd.core.rows import NO_HOLDER
+from ramsterd.core.versions import Versions
+from ramsterd.remote.fetch.pending import Place
 from ramsterd.remote.fetch.trend import Ahead
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.limits.hedge_delay import HedgeDelay
@@ -53,7 +55,7 @@ class Asking:
 
     def __init__(
         self,
-        rows: Rows,
+        versions: Versions,
         holders: Holders,
         *,
         in_flight_max: int,
@@ -63,13 +65,13 @@ class Asking:
         """Begin with nothing asked for.
 
         Args:
-            rows: Say who holds what.
+            versions: Say who holds what.
             holders: The incarnations behind holder ids.
             in_flight_max: GET frames under way to one peer.
             is_reachable: Whether a holder can be asked now.
             wanted: The serials that somebody waits for, as they come and go.
         """
-        self._rows = rows
+        self._rows, self._loops = versions.rows, versions.loops
         self._holders = holders
         self._in_flight_max = in_flight_max
         self._is_reachable = is_reachable
@@ -110,6 +112,30 @@ class Asking:
         among = [holder for holder in linked if holder not in self._overdue] or linked or living
         return among[(rows.serial(row) >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
 
+    def choose_each(
+        self, elsewhere: list[tuple[int, int]]
+    ) -> tuple[dict[int, list[Place]], list[tuple[int, int]]]:
+        """Return which holder to ask for each page of a get (position and row), and those that no holder has any more."""
+        compiled = None if self._loops is None else self._loops.places(elsewhere)
+        if compiled is not None and not self._holders[compiled[0]].is_dead:
+            return {compiled[0]: compiled[1]}, []
+        found = self._rows.whereabouts([row for _, row in elsewhere])
+        places_at: dict[int, list[Place]] = {}
+        lost: list[tuple[int, int]] = []
+        for (position, row), (serial, first, second) in zip(elsewhere, found, strict=True):
+            # Most have the holder that another has, too.
+            places = None if second else places_at.get(first)
+            if places is None:
+                holder = first
+                if second or not first or self._holders[first].is_dead:
+                    holder = self.choose(row)
+                if not holder:
+                    lost.append((position, row))
+                    continue
+                places = places_at.setdefault(holder, [])
+            places.append((position, serial, row))
+        return places_at, lost
+
     def queue_elsewhere(self, holder: int, serial: int, row: int) -> bool:
         """Have what one holder does not give asked for at another that can be asked now.
 
@@ -129,11 +155,29 @@ class Asking:
         if holder in asked:
             return
         self._asked[serial] = (*asked, holder)
+        queued = self._queue_of(holder)
+        queued.serials.append(serial)
+        queued.rows.append(row)
+
+    def _queue_of(self, holder: int) -> FetchRequest:
         queued = self._queued.get(holder)
         if queued is None:
             queued = self._queued[holder] = FetchRequest(holder, [], [])
-        queued.serials.append(serial)
-        queued.rows.append(row)
+        return queued
+
+    def queue_all(self, holder: int, places: Iterable[Place]) -> None:
+        """The same for many pages, few of which are asked for already."""
+        mine, setdefault = (holder,), self._asked.setdefault
+        others: list[Place] = []
+        new: list[Place] = []
+        for place in places:
+            (new if setdefault(place[1], mine) is mine else others).append(place)
+        if new:
+            queued = self._queue_of(holder)
+            queued.serials += [serial for _, serial, _ in new]
+            queued.rows += [row for _, _, row in new]
+        for _, serial, row in others:
+            self.queue(holder, serial, row)
 
     def has_queued(self) -> bool:
         """Whether some holder has something to be asked for, and is not parked."""

@@ -71,7 +71,7 @@ class Fetches:
         self._read_ahead = read_ahead
         self._gets = PendingGets()
         self._asking = Asking(
-            store.rows,
+            store.versions,
             holders,
             in_flight_max=in_flight_max,
             is_reachable=is_reachable,
@@ -116,18 +116,14 @@ class Fetches:
         """Whether somebody waits for a page already."""
         return serial in self._gets.wanted
 
-    def _want(self, pending: PendingGet, elsewhere: Sequence[tuple[int, int]]) -> None:
+    def _want(self, pending: PendingGet, elsewhere: list[tuple[int, int]]) -> None:
         """Let a get wait for pages, each at its position in the run."""
-        asking, want = self._asking, self._gets.want
-        found = self._store.rows.whereabouts([row for _, row in elsewhere])
-        for (position, row), (serial, first, second) in zip(elsewhere, found, strict=True):
-            holder = first
-            if second or not first or self._holders[first].is_dead:
-                holder = asking.choose(row)
-            if not holder:
-                self._lose(pending, position, row)
-            elif want(serial, pending, position):
-                asking.queue(holder, serial, row)
+        places_at, lost = self._asking.choose_each(elsewhere)
+        for position, row in lost:
+            self._lose(pending, position, row)
+        for holder, places in places_at.items():
+            if first := self._gets.want(pending, places):
+                self._asking.queue_all(holder, first)
 
     def _lose(self, pending: PendingGet, position: int, row: int) -> None:
         """No holder of a page is left, so nobody waits for it any more."""
@@ -213,7 +209,7 @@ class Fetches:
         packed = parse_get_reply(frame, len(self._asking[request_id].serials))
         request = self._asking.end(request_id, answered_at=now)
         rows, serials = request.rows, request.serials
-        all_waiters = list(map(self._gets.take, serials))
+        all_waiters = self._gets.take_all(serials)
         families = [
             _FAMILIES[waiters[0][0].is_ephemeral] if waiters else None for waiters in all_waiters
         ]
@@ -221,14 +217,17 @@ class Fetches:
         self._installed += installed
         if request.ahead is not None:
             self._read_ahead.on_answer(request, packed, frame.body, all_waiters, now)
-        deliver, table = self._gets.deliver, self._store.rows
+        good = [(waiters, page) for waiters, page in zip(all_waiters, pages, strict=True) if page]
+        self._fetched += len(good)
+        self._gets.deliver_all(good)
+        if len(good) == len(pages):
+            self._fetched_bytes += len(frame.body)
+            return
+        table = self._store.rows
         each = zip(rows, serials, packed, pages, all_waiters, strict=True)
         for row, serial, code, page, waiters in each:
             if page:
-                self._fetched += 1
                 self._fetched_bytes += code & ZPAGE_BYTES_MASK
-                for pending, position in waiters:
-                    deliver(pending, position, page)
             elif page is not None or (waiters and serial_elsewhere(table, row) != serial):
                 # What came before in the same answer may have ended it, too.
                 self._overtaken += 1

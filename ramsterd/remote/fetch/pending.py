@@ -72,6 +72,8 @@ class PendingGet:
 
 # A get, and the position of a page in it.
 Waiter: TypeAlias = tuple[PendingGet, int]
+# The position of a page in a get, its serial, and its row.
+Place: TypeAlias = tuple[int, int, int]
 
 
 class PendingGets:
@@ -101,19 +103,28 @@ class PendingGets:
         pending.missing += 1
         self._waiting[pending] = None
 
-    def want(self, serial: int, pending: PendingGet, position: int) -> bool:
-        """Let a get wait for a page; return whether it is the first that does."""
-        pending.missing += 1
-        waiters = self.wanted.get(serial)
-        if waiters is not None:
-            waiters.append((pending, position))
-            return False
-        self.wanted[serial] = [(pending, position)]
-        return True
+    def want(self, pending: PendingGet, places: Sequence[Place]) -> list[Place]:
+        """Let a get wait for pages; return those that it is the first to want."""
+        wanted, first = self.wanted, []
+        for place in places:
+            position, serial, _ = place
+            waiters = wanted.get(serial)
+            if waiters is not None:
+                waiters.append((pending, position))
+                continue
+            wanted[serial] = [(pending, position)]
+            first.append(place)
+        pending.missing += len(places)
+        return first
 
     def take(self, serial: int) -> list[Waiter]:
         """Return who waits for a page: it is the caller's now to tell them."""
         return self.wanted.pop(serial, [])
+
+    def take_all(self, serials: Iterable[int]) -> list[list[Waiter]]:
+        """Return who waits for each of these pages, likewise."""
+        pop = self.wanted.pop
+        return [pop(serial, []) for serial in serials]
 
     def put_back(self, serial: int, waiters: list[Waiter]) -> None:
         """They wait on, with those who have come meanwhile."""
@@ -123,10 +134,18 @@ class PendingGets:
 
     def deliver(self, pending: PendingGet, position: int, page: bytes | None) -> None:
         """A page is there; None if it is a hole or a miss."""
-        pending.pages[position] = page
-        if pending.waits is not None:
-            self._note(pending, position)
-        self.count_down(pending)
+        self.deliver_all([([(pending, position)], page)])
+
+    def deliver_all(self, pages: Iterable[tuple[Sequence[Waiter], bytes | None]]) -> None:
+        """Pages are there, each for all who wait for it."""
+        for waiters, page in pages:
+            for pending, position in waiters:
+                pending.pages[position] = page
+                if pending.waits is not None:
+                    self._note(pending, position)
+                pending.missing -= 1
+                if not pending.missing:
+                    self.finish(pending, None)
 
     def fail(self, pending: PendingGet, position: int, outcome: GetOutcome) -> None:
         """A page is not to be had: neither is a run that it is in."""

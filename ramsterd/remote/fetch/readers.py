@@ -79,10 +79,11 @@ class Readers:
 
 def _whose(trends: list[Trend], index: int) -> Trend | None:
     """Return the reader that was to read here next, or else one that read nearby."""
+    near: Trend | None = None
     for trend in trends:
-        if trend.next == index:
+        gap = index - trend.end
+        if gap == (trend.stride or 0):
             return trend
-    for trend in trends:
-        if -NEAR_PAGES <= index - trend.end <= NEAR_PAGES:
-            return trend
-    return None
+        if near is None and -NEAR_PAGES <= gap <= NEAR_PAGES:
+            near = trend
+    return near

@@ -8,7 +8,7 @@ asked again, and gets no more than its credit until it answers.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,7 +54,7 @@ class SpotChecks:
         self._judged = 0
         self._unanswered = 0
 
-    def on_stored(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
+    def on_stored(self, holder: Holder, rows: Sequence[int], serials: Sequence[int]) -> None:
         """A holder says that it stored a block."""
         self._trust.on_stored(holder.node, len(rows))
         samples = self._samples.setdefault(holder.id, _Samples([]))

@@ -5,13 +5,14 @@ hang.  One that is awaited (`row_sweeps`) can't be asked, and is not missing eit
 count.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState, may_place
 from nodemanager.table import NodeTable
 from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
-from ramsterd.core.store import Store
 from ramsterd.remote.holders.holders import Holder, Holders
 
 # States in which a linked holder is asked for pages that may as well be missed.
@@ -19,11 +20,21 @@ _ANSWERS: Final = frozenset({NodeState.UP, NodeState.DRAINING})
 _GIVEN_UP: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
 
 
+@dataclass(frozen=True, slots=True)
+class ReachableCopies:
+    """What some holders of a page are worth now."""
+
+    # How many can be asked; and how many can or are awaited.
+    reachable: int
+    counted: int
+    # Whose those are that can be asked.
+    nodes: frozenset[NodeId]
+
+
 class Reach:
     """What the node table and the holder ids say together."""
 
-    def __init__(self, store: Store, holders: Holders, nodes: NodeTable) -> None:
-        self._store = store
+    def __init__(self, holders: Holders, nodes: NodeTable) -> None:
         self._holders = holders
         self._nodes = nodes
 
@@ -65,22 +76,16 @@ class Reach:
             for node in self._nodes.nodes()
         )
 
-    def reachable_holders(self, row: int) -> int:
-        """Return how many holders of a row can be asked now."""
-        reachable = 0
-        for holder in self._store.rows.holders(row):
-            reachable += self.is_reachable(self._holders[holder])
-        return reachable
-
-    def counted_holders(self, row: int) -> int:
-        """Return how many holders of a row can be asked now, or are awaited."""
-        found = [self._holders[holder] for holder in self._store.rows.holders(row)]
-        return sum(each.is_awaited or self.is_reachable(each) for each in found)
-
-    def holder_nodes(self, row: int) -> set[NodeId]:
-        """Return the nodes that have a page and can be asked now."""
-        found = (self._holders[holder] for holder in self._store.rows.holders(row))
-        return {each.node for each in found if self.is_reachable(each)}
+    def copies_at(self, holders: Sequence[int]) -> ReachableCopies:
+        """Return what the holders of a page are worth now."""
+        found = [self._holders[holder] for holder in holders]
+        reachable = [each for each in found if self.is_reachable(each)]
+        awaited = [each for each in found if each.is_awaited and each not in reachable]
+        return ReachableCopies(
+            reachable=len(reachable),
+            counted=len(reachable) + len(awaited),
+            nodes=frozenset(each.node for each in reachable),
+        )
 
     def placeable_nodes(self) -> int:
         """Return how many peers may be given pages now, if they have room."""

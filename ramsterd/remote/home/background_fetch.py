@@ -44,7 +44,9 @@ class BackgroundFetch:
         self.repatriator = Repatriator(
             store,
             leaf_fetch(),
-            is_reachable=lambda row: surroundings.reachable_holders(row) > 0,
+            is_reachable=lambda row: (
+                surroundings.copies_at(tuple(store.rows.holders(row))).reachable > 0
+            ),
             quiet_seconds=remote.repatriate_seconds,
             pages_per_second_max=remote.repatriate_pages_per_second,
             eager_pages_per_second=remote.rebuild_pages_per_second,

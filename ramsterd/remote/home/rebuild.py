@@ -17,6 +17,7 @@ A page stays where it is if no peer has room for one more copy.
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Final
 
 from nodemanager.ids import NodeId
@@ -25,7 +26,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, LeafFetch
-from ramsterd.remote.home.surroundings import Surroundings
+from ramsterd.remote.home.surroundings import CopiesAt, Surroundings
 from ramsterd.remote.limits.page_rate import PageRate
 
 # Over how long the rate is averaged that the end is estimated by.
@@ -88,6 +89,9 @@ class Rebuilder:
 
     def is_at_risk(self, row: int) -> bool:
         """Whether a page that is only at peers has fewer copies that can be reached than its pool wants."""
+        return self._is_at_risk(row, self._surroundings.copies_at)
+
+    def _is_at_risk(self, row: int, copies_at: CopiesAt) -> bool:
         rows = self._store.rows
         if not rows.serial(row) or rows.location(row) or rows.packed(row) == PACKED_FILL:
             return False
@@ -96,15 +100,15 @@ class Rebuilder:
         pool = self._store.versions.pool_of(row)
         return (
             pool.kind is PoolKind.PERSISTENT
-            and self._surroundings.counted_holders(row) < pool.copies
+            and copies_at(tuple(rows.holders(row))).counted < pool.copies
         )
 
-    def _is_to_fetch(self, row: int) -> bool:
-        return self._surroundings.reachable_holders(row) > 0 and self.is_at_risk(row)
+    def _is_to_fetch(self, row: int, copies_at: CopiesAt) -> bool:
+        reachable = copies_at(tuple(self._store.rows.holders(row))).reachable
+        return reachable > 0 and self._is_at_risk(row, copies_at)
 
-    def _gains_copy(self, row: int, takers: Mapping[NodeId, int]) -> bool:
-        """Whether a page can be fetched, and leave again for more peers than have it: its holders have room for it."""
-        nodes = self._surroundings.holder_nodes(row)
+    def _gains_copy(self, row: int, takers: Mapping[NodeId, int], nodes: frozenset[NodeId]) -> bool:
+        """Whether a page can be fetched, and leave again for more peers than the `nodes` that have it: its holders have room for it."""
         new = sum(node not in nodes for node in takers)
         return (
             bool(nodes and new)
@@ -129,6 +133,9 @@ class Rebuilder:
 
     def _fetch(self, now: float) -> None:
         takers = self._surroundings.room(now)
+        # Most rows share their holders, and nothing changes for these meanwhile.
+        copies_at = cache(self._surroundings.copies_at)
+        is_to_fetch = partial(self._is_to_fetch, copies_at=copies_at)
         room_bytes = self._leaf_fetch.room_bytes(self._store.room.limits.high_watermark)
         room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
@@ -137,22 +144,21 @@ class Rebuilder:
         for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
             row = self._rows.popleft()
             self._is_noted[row] = 0
-            if not self.is_at_risk(row):
+            if not self._is_at_risk(row, copies_at):
                 self._has_settled = True
                 continue
             self.note(row)  # at risk until it is here
             leaf = self._store.versions.leaf_of(row)
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
-            if not self._gains_copy(row, takers):  # it could not leave again
-                lacks_room = lacks_room or self._surroundings.reachable_holders(row) > 0
+            copies = copies_at(tuple(self._store.rows.holders(row)))
+            if not self._gains_copy(row, takers, copies.nodes):  # it could not leave again
+                lacks_room = lacks_room or copies.reachable > 0
             elif not (self._page_rate.pages and self._leaf_fetch.may_fetch):
                 is_held_back = True
             else:
                 asked.add(leaf)
-                fetched = self._leaf_fetch.fetch_leaf(
-                    leaf, self._is_to_fetch, now, bytes_max=room_bytes
-                )
+                fetched = self._leaf_fetch.fetch_leaf(leaf, is_to_fetch, now, bytes_max=room_bytes)
                 self._page_rate.spend(fetched.pages)
                 room_bytes -= fetched.zpage_bytes
                 fetched_pages += fetched.pages
@@ -170,7 +176,8 @@ class Rebuilder:
         return True
 
     def _lacks_copies(self, row: int) -> bool:
-        return self._surroundings.counted_holders(row) < self._store.versions.pool_of(row).copies
+        copies = self._surroundings.copies_at(tuple(self._store.rows.holders(row)))
+        return copies.counted < self._store.versions.pool_of(row).copies
 
     def statistics(self, pages_unswept: int, *, is_counting: bool = False) -> RebuildStatistics:
         """Return a snapshot.

@@ -141,7 +141,7 @@ class OwnerRecall:
             adopted = store.room.adopt_clean(row)  # 0: it was adopted a moment ago
             self._returned += adopted
             return adopted
-        reachable = self._surroundings.reachable_holders(row)
+        reachable = self._surroundings.copies_at(tuple(store.rows.holders(row))).reachable
         if self._give_up_copy(row, reachable):
             return 1
         return self._fetch(row, now) if reachable and self._leaf_fetch.may_fetch else 0

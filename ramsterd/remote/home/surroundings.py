@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from nodemanager.ids import NodeId
+from ramsterd.remote.holders.reach import ReachableCopies
+
+CopiesAt: TypeAlias = Callable[[tuple[int, ...]], ReachableCopies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """The questions, and the one request."""
 
-    # How many holders of a row can be asked now, how many can or are awaited, and which nodes can
-    # be asked.
-    reachable_holders: Callable[[int], int]
-    counted_holders: Callable[[int], int]
-    holder_nodes: Callable[[int], set[NodeId]]
+    # What some holders are worth now.
+    copies_at: CopiesAt
     # How many peers may be given pages now, if they have room; and which have room for a block, and
     # how much.
     placeable_nodes: Callable[[], int]

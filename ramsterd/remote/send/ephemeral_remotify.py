@@ -25,7 +25,7 @@ and so on.)
 
 import random
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -33,7 +33,7 @@ from typing import Final
 from nodemanager.ids import NodeId
 from nodemanager.placement import choose_holders
 from ramsterd.core.family import Family
-from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving
+from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, zpages_in
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.holders.holders import Holder, Holders
@@ -156,7 +156,7 @@ class EphemeralRemotifier:
         zbud, pages, block_bytes = self._store.zbud, 0, 0
         taken: list[Leaving] = []
         while (block := zbud.oldest(Family.OWN_EPHEMERAL)) is not None:
-            pages += len(zbud.rows(block))
+            pages += zpages_in(zbud, block)
             block_bytes += zbud.block_bytes(block)
             if taken and (
                 pages > PAGES_PER_FRAME_MAX
@@ -204,7 +204,7 @@ class EphemeralRemotifier:
         if not put.holder.is_dead:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 
-    def _remember(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
+    def _remember(self, holder: Holder, rows: Sequence[int], serials: Sequence[int]) -> None:
         sent = self._sent.get(holder.id)
         if sent is None:
             sent = self._sent[holder.id] = SentEphemeral(partial(self._is_current, holder))

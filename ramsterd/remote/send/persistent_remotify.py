@@ -28,7 +28,14 @@ from itertools import chain
 
 from nodemanager.ids import NodeId
 from ramsterd.core.family import Family
-from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, keep_leaving, return_leaving
+from ramsterd.core.leaving import (
+    Leaving,
+    begin_leaving,
+    end_leaving,
+    keep_leaving,
+    return_leaving,
+    zpages_in,
+)
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.spot_checks import SpotChecks
@@ -84,6 +91,8 @@ class PersistentRemotifier:
 
     def next_puts(self, now: float) -> list[Put]:
         """Choose the oldest blocks and their holders; empty: nobody can take them."""
+        if self.placing.are_all_busy():
+            return []
         self.placing.pass_over(now)
         return self.ship(self._oldest_blocks(), now, is_kept=False)
 
@@ -122,22 +131,21 @@ class PersistentRemotifier:
         store, pages, block_bytes = self._store, 0, 0
         taken: list[Leaving] = []
         for block in blocks:
-            rows = store.zbud.rows(block)
-            pages += len(rows)
+            pages += zpages_in(store.zbud, block)
             block_bytes += store.zbud.block_bytes(block)
             is_too_much = pages > PAGES_PER_FRAME_MAX or block_bytes > choice.room_bytes
-            if taken and (is_too_much or not self._is_alike(rows, choice, is_kept=is_kept)):
+            if taken and (is_too_much or not self._is_alike(block, choice, is_kept=is_kept)):
                 break
             if not is_kept:
                 self._reclaim.leaving_bytes += store.zbud.block_bytes(block)
             taken.append(begin_leaving(store.versions, block))
         return taken
 
-    def _is_alike(self, rows: list[int], choice: Choice, *, is_kept: bool) -> bool:
+    def _is_alike(self, block: int, choice: Choice, *, is_kept: bool) -> bool:
         """Whether a block wants as many copies, and is content with as few."""
-        if self._store.copies.wanted_by(rows) != choice.copies:
+        if self._store.copies.wanted_by(block) != choice.copies:
             return False
-        return is_kept or self._store.copies.fewest_wanted_by(rows) == choice.fewest_copies
+        return is_kept or self._store.copies.fewest_wanted_by(block) == choice.fewest_copies
 
     # How it ends.
 
@@ -240,7 +248,7 @@ class PersistentRemotifier:
         store = self._store
         if any(each.is_dead or each.id in store.copies.unreachable_holders for each in stored_by):
             return False
-        if len(stored_by) >= store.copies.wanted_by(store.zbud.rows(leaving.block)):
+        if len(stored_by) >= store.copies.wanted_by(leaving.block):
             return True
         return shipment.is_degraded and len(stored_by) == len(shipment.holders)
 

@@ -107,6 +107,15 @@ class Placing:
         """
         return self._with_credit(self._heard(besides))
 
+    def are_all_busy(self) -> bool:
+        """Whether each peer with a link has as many PUTs under way as it may have: until one is answered nobody is chosen.
+
+        Each pass asks while pages must leave.
+        """
+        nodes, busy = self._candidates.nodes, self._puts.busy()
+        linked = [node for node in nodes.nodes() if nodes.is_linked(node)]
+        return bool(linked) and all(busy.count(node) >= self._in_flight_max for node in linked)
+
     def choose(self, block: int, now: float, *, is_kept: bool) -> Choice:
         """Choose holders for a block.
 
@@ -117,9 +126,9 @@ class Placing:
                 waits for just that.
         """
         store = self._store
-        rows, block_bytes = store.zbud.rows(block), store.zbud.block_bytes(block)
-        copies = store.copies.wanted_by(rows)
-        fewest = copies if is_kept else store.copies.fewest_wanted_by(rows)
+        block_bytes = store.zbud.block_bytes(block)
+        copies = store.copies.wanted_by(block)
+        fewest = copies if is_kept else store.copies.fewest_wanted_by(block)
         heard = self._heard()
         answering = self._with_credit(heard)
         able = sum(each.has_room(block_bytes, now=now) for each in answering)
@@ -159,7 +168,7 @@ class Placing:
             return
         for _ in range(PASSED_OVER_MAX):
             block = zbud.oldest(Family.OWN_PERSISTENT)
-            if block is None or store.copies.fewest_wanted_by(zbud.rows(block)) <= able:
+            if block is None or store.copies.fewest_wanted_by(block) <= able:
                 return
             zbud.make_newest(block)
 

@@ -8,7 +8,7 @@ through all.
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from ramsterd.core.rows import Rows
@@ -61,7 +61,7 @@ class SentEphemeral:
         self._tidied = 0
         self.count = sum(len(rows) for rows, _ in self._frames)
 
-    def append(self, rows: list[int], serials: list[int]) -> None:
+    def append(self, rows: Sequence[int], serials: Sequence[int]) -> None:
         """Add the pages of a frame."""
         self._frames.append((array("I", rows), array("Q", serials)))
         self.count += len(rows)

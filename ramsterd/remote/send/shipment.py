@@ -1,5 +1,6 @@
 """What travels together: blocks of one kind on their way to one peer, or to several that keep copies."""
 
+from array import array
 from dataclasses import dataclass
 
 from ramsterd.core.leaving import Leaving
@@ -33,8 +34,10 @@ class Shipment:
         # Whether the blocks stay here too, as clean ones.
         self.is_kept = is_kept
         # In the order of the message: serials, and the rows that had them when it was made.
-        self.serials = [serial for leaving in blocks for serial in leaving.serials]
-        self.rows = [row for leaving in blocks for row in leaving.rows]
+        self.serials, self.rows = array("Q"), array("I")
+        for leaving in blocks:
+            self.serials += leaving.serials
+            self.rows += leaving.rows
         self.body = b"".join(leaving.body for leaving in blocks)
         # Which holders have stored each block, so far, and how many have not answered.
         self.stored_by: list[list[Holder]] = [[] for _ in blocks]

@@ -81,6 +81,12 @@ def test_all_that_the_files_name_is_looked_at(tmp_path: Path) -> None:
     write(units, "other.service", "[Service]\nExecStart=/bin/true\nRuntimeDirectory=other\n")
     (units / "ramsterd.service.d").mkdir()
     write(units / "ramsterd.service.d", "more.conf", "[Service]\nRuntimeDirectory=dropped-in\n")
+    write(units, "wrapped.service", "[Service]\nExecStart=/opt/run\n")
+    (units / "wrapped.service.d").mkdir()
+    only_there = "[Service]\nExecStart=/usr/bin/ramsterd run\nStateDirectory=wrapped\n"
+    write(units / "wrapped.service.d", "more.conf", only_there)
+    os.mkfifo(units / "nobody-writes-it.service")
+    (units / "masked.service").symlink_to("/dev/null")
     (root / "proc/sys/net/ipv4").mkdir(parents=True)
     write(root / "proc/sys/net/ipv4", "ip_unprivileged_port_start", "80\n")
     (root / "proc/self").mkdir()
@@ -88,7 +94,8 @@ def test_all_that_the_files_name_is_looked_at(tmp_path: Path) -> None:
     daemon, _, node = load_node(file)
     found = survey(daemon, node, file=str(file), user=own_user(), root=root)
     in_run = {Path("/run") / name for name in ("ramster", "ramster-more", "dropped-in")}
-    assert found.made_folders == {*in_run, Path("/var/lib/ramster")}
+    in_state = {Path("/var/lib") / name for name in ("ramster", "wrapped")}
+    assert found.made_folders == {*in_run, *in_state}
     assert found.unprivileged_port == 80
     assert found.mount_points == {Path("/etc/one file")}
     assert found.unbindable == {}

@@ -2,10 +2,12 @@
 
 import pytest
 
+from ramsterd.core.leaving import begin_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
-from tests.helpers.disk import HOLDER, put_run, row_of, send_copies
+from tests.helpers.disk import HOLDER, OBJECT, put_run, row_of, send_copies
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import make_run
 
 OTHER = 8
@@ -16,11 +18,16 @@ def test_a_block_needs_as_many_copies_as_its_most_demanding_pool(
 ) -> None:
     careful = store.new_pool(PoolKind.PERSISTENT, program_pool("careful"), copies=2)
     put_run(store, pool, 0, make_run(PAGE_BYTES, 1))
-    put_run(store, careful, 0, make_run(PAGE_BYTES, 1))
-    rows = [row_of(store, each, 0) for each in (pool, careful)]
-    assert [store.copies.wanted_by([row]) for row in rows] == [1, 2]
-    assert store.copies.wanted_by(rows) == 2
-    assert store.copies.wanted_by([]) == 1
+    put_run(store, careful, 0, make_run(500, 1))
+    blocks = [store.versions.block_of(row_of(store, each, 0)) for each in (pool, careful)]
+    assert [store.copies.wanted_by(block) for block in blocks] == [1, 2]
+    put_run(store, careful, 1, make_run(PAGE_BYTES, 1))
+    assert [store.copies.wanted_by(block) for block in blocks] == [2, 2]
+    put_run(store, pool, 1, make_run(1000, 1))
+    block = store.versions.block_of(row_of(store, pool, 1))
+    begin_leaving(store.versions, block)
+    drop_run(store, pool, OBJECT, 1, 1)
+    assert store.copies.wanted_by(block) == store.copies.fewest_wanted_by(block) == 1
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,7 @@ def test_as_many_copies_as_can_be_had_will_do_where_the_pool_allows_it(store: St
     put_run(store, careful, 0, make_run(PAGE_BYTES, 2))
     rows = send_copies(store, HOLDER, stays=True)
     block = store.versions.block_of(rows[0])
-    assert (store.copies.wanted_by(rows), store.copies.fewest_wanted_by(rows)) == (3, 2)
+    assert (store.copies.wanted_by(block), store.copies.fewest_wanted_by(block)) == (3, 2)
     assert store.copies.are_lacking(block, attainable=1), "never fewer than the pool says"
     store.rows.set_holders(rows[0], (HOLDER, OTHER))
     store.rows.set_holders(rows[1], (HOLDER, OTHER))

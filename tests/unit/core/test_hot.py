@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from ramsterd.core.codec import LZ4
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
@@ -234,7 +237,7 @@ def test_a_page_on_its_way_to_a_peer_is_not_overwritten_in_place(
     leaving = begin_leaving(store.versions, block)
     put_run(store, pool, 0, again)
     assert leaving.body == b"".join(run)
-    assert end_leaving(store.versions, leaving, HOLDER) == leaving.serials
+    assert end_leaving(store.versions, leaving, HOLDER) == leaving.serials.tolist()
     store.check_invariants()
     assert read(store, pool, 0, 16) == again
 
@@ -249,3 +252,21 @@ def test_a_slot_that_was_given_up_is_free_before_a_row_is_looked_for() -> None:
     run = [make_page(2000, 99), make_fill(4)]
     assert put_run(store, cache, 0, run) == 2
     assert read(store, cache, 0, 2) == run
+
+
+def test_what_needs_a_slot_and_may_take_none_is_not_packed(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(500, 2))
+    packed: list[int] = []
+
+    def compress(page: bytes | memoryview) -> bytes | memoryview:
+        packed.append(len(page))
+        return LZ4.compress(page)
+
+    store.pools[pool].compressor = replace(LZ4, compress=compress)
+    for index, page, stored, count in [
+        (5, make_page(500), 0, 0), (1, make_page(1000), 0, 1), (1, make_page(500, 9), 1, 2),
+    ]:  # fmt: skip
+        assert store.put(pool, OBJECT, index, joined([page]), takes_slots=False) == stored
+        assert len(packed) == count
+    assert read(store, pool, 1) == [make_page(500, 9)]
+    store.check_invariants()

@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 
+import pytest
+
 from ramsterd.core.family import Family
 from ramsterd.core.install import OVERTAKEN, come_home
 from ramsterd.core.page import PAGE_BYTES
 from ramsterd.core.rows import FIRST_ROW
 from tests.helpers.disk import OBJECT
 from tests.helpers.dropping import drop_run
-from tests.helpers.made_pages import make_run
+from tests.helpers.made_pages import make_page, make_run
 from tests.helpers.sending_node import A, B, SendingNode
+
+pytestmark = pytest.mark.usefixtures("each_loops")
 
 
 def test_a_page_comes_home_once(node: SendingNode) -> None:
@@ -105,7 +109,39 @@ def test_a_row_that_no_peer_holds_is_not_the_one_that_was_asked_for(node: Sendin
     rows = node.store.rows
     serials, packed = [rows.serial(FIRST_ROW)], [rows.packed(FIRST_ROW)]
     zpage = memoryview(bytes(node.store.versions.zpage(FIRST_ROW)))
-    asked = (node.store.room, [FIRST_ROW], serials, packed, zpage, [Family.OWN_CLEAN])
+    families: list[Family | None] = [Family.OWN_CLEAN]
+    asked = (node.store.room, [FIRST_ROW], serials, packed, zpage, families)
     assert come_home(*asked) == ([OVERTAKEN], 0)
     node.remotify(A)
     assert come_home(*asked) == (run, 1)
+
+
+def test_what_comes_twice_in_one_answer_is_kept_once(node: SendingNode) -> None:
+    node.put(0, make_run(1000, 1))
+    node.remotify(A)
+    [row] = node.elsewhere(0)
+    rows = node.store.rows
+    zpage = node.zpages[rows.serial(row)]
+    pages, installed = come_home(
+        node.store.room, [row] * 2, [rows.serial(row)] * 2, [rows.packed(row)] * 2,
+        memoryview(zpage * 2), [Family.OWN_CLEAN] * 2,
+    )  # fmt: skip
+    assert (pages, installed) == (make_run(1000, 1) * 2, 1)
+    node.store.check_invariants()
+
+
+def test_pages_of_all_kinds_come_home_together(node: SendingNode) -> None:
+    """Of many classes, each of which has its blocks to be made."""
+    run = [make_page(zbytes, zbytes) for zbytes in (PAGE_BYTES, 100, 3000, 100, 2000, PAGE_BYTES)]
+    node.put(0, run)
+    while node.store.zbud.oldest(Family.OWN_PERSISTENT):
+        node.remotify(A)
+    rows, table = node.elsewhere(0, 6), node.store.rows
+    serials = list(map(table.serial, rows))
+    pages, installed = come_home(
+        node.store.room, rows, serials, list(map(table.packed, rows)),
+        memoryview(b"".join(map(node.zpages.__getitem__, serials))), [Family.OWN_CLEAN] * 6,
+    )  # fmt: skip
+    assert (pages, installed) == (run, 6)
+    node.store.check_invariants()
+    assert node.store.get(node.pool, OBJECT, 0, 6).pages == run

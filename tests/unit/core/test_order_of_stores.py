@@ -14,6 +14,7 @@ from ramsterd.core.leaving import begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
+from ramsterd.core.size_classes import CHUNK_BYTES
 from ramsterd.core.table import HOLE, LOST
 from tests.helpers import columns
 from tests.helpers.crashes import CrashingStore, FoundPage
@@ -174,6 +175,7 @@ def test_a_run_of_puts_over_pages_of_all_kinds() -> None:
         assert any(found == new[:done] + old[done:] for done in range(len(old) + 1))
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_pages_that_leave() -> None:
     node = Node()
     node.put(0, [OLD, make_page(700, 9)])
@@ -183,6 +185,7 @@ def test_pages_that_leave() -> None:
     assert node.store.versions.take_owed() == {}
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_pages_that_are_copied() -> None:
     node = Node()
     node.put(0, [OLD, make_page(700, 9)])
@@ -227,6 +230,16 @@ def test_a_damaged_page_that_nobody_else_has() -> None:
     assert row_of(node.store, node.pool, 1) == LOST
 
 
+@pytest.mark.usefixtures("each_loops")
+def test_a_copy_that_is_dropped_for_those_at_peers() -> None:
+    node = Node()
+    node.put(0, [OLD, make_page(700, 9)])
+    node.remotify(ONE, OTHER, stays=True)
+    block = node.store.versions.block_of(node.row())
+    node.check(partial(node.store.room.evict_block, block), OLD, (ONE, OTHER))
+    assert node.store.zbud.is_free(block)
+
+
 def test_a_holder_that_died() -> None:
     node = Node()
     node.put(0, [OLD, make_page(700, 9)])
@@ -244,6 +257,7 @@ def test_a_last_copy_that_is_lost() -> None:
     node.check(lambda: node.store.versions.lose(node.row()), (ONE,), LOST)
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_a_page_that_comes_back() -> None:
     node = Node()
     node.put(0, [OLD])
@@ -255,6 +269,22 @@ def test_a_page_that_comes_back() -> None:
     assert node.store.rows.holders(node.row()) == [ONE, OTHER]
 
 
+@pytest.mark.usefixtures("each_loops")
+def test_a_page_that_comes_back_where_another_is_already() -> None:
+    """Into a slot that is ready, which had another page before."""
+    node = Node()
+    node.put(0, [OLD, *make_run(700, 20, seed=8)])
+    node.remotify(ONE, OTHER)
+    for index in (3, 4, 5):
+        _, zpage, _ = encode_page(make_run(700, 20, seed=8)[index - 1])
+        assert install(node.store.room, node.row(index), zpage)
+    _, zpage, _ = encode_page(OLD)
+    chunks = -(-len(zpage) // CHUNK_BYTES)
+    assert node.store.zbud.stacks(Family.OWN_CLEAN)[chunks]
+    node.check(lambda: install(node.store.room, node.row(), zpage), (ONE, OTHER), OLD)
+
+
+@pytest.mark.usefixtures("each_loops")
 def test_an_ephemeral_page_that_comes_back() -> None:
     node = Node(PoolKind.EPHEMERAL)
     node.put(0, [OLD])

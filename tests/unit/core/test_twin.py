@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ramsterd import compiled
+from ramsterd.core.leaving import begin_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.passes import serve_pass
 from ramsterd.core.pool_identity import export_pool
@@ -15,7 +16,7 @@ from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES, PageTable
 from ramsterd.core.twin import LAYOUT, Twin
 from tests.fakes.nbd_words import write
-from tests.helpers.disk import OBJECT, flip_a_bit, put_run, read, row_of, send_copies
+from tests.helpers.disk import HOLDER, OBJECT, flip_a_bit, put_run, read, row_of, send_copies
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run
 from tests.helpers.requirements import require_compiled
 
@@ -31,9 +32,11 @@ def twin(store: Store) -> Twin:
 
 def put(twin: Twin, store: Store, pool: PoolId, index: int, pages: list[bytes]) -> int:
     page_object = store.pools[pool].make_object(OBJECT)
-    return twin.put(
+    done, needs_slot = twin.put(
         store.pools[pool], page_object, index, memoryview(joined(pages)), takes_slots=True
     )
+    assert not needs_slot, "it may take one"
+    return done
 
 
 def test_an_object_or_a_leaf_that_is_not_there_is_for_python(
@@ -67,6 +70,34 @@ def test_a_page_for_which_no_row_is_free_is_for_python(
     store.check_invariants()
 
 
+def test_a_page_that_needs_a_slot_and_may_take_none_is_nobodys(
+    twin: Twin, store: Store, pool: PoolId
+) -> None:
+    """Python would not put it either; one that may stay where it is, or is for Python otherwise, is not told so."""
+    put_run(store, pool, 0, make_run(500, 4))
+    send_copies(store, HOLDER)
+    put_run(store, pool, 8, make_run(500, 4))
+    put_run(store, pool, 12, [bytes(PAGE_BYTES), make_fill(7)])
+    send_copies(store, HOLDER, stays=True)
+    put_run(store, pool, 20, make_run(500, 4))
+    page_object = store.pools[pool].make_object(OBJECT)
+
+    def put_in_place(index: int, page: bytes) -> tuple[int, bool]:
+        return twin.put(store.pools[pool], page_object, index, memoryview(page), takes_slots=False)
+
+    hole, elsewhere, clean, zeros, filled, here = 30, 0, 8, 12, 13, 20
+    for index in (hole, elsewhere, clean, zeros, filled):
+        assert put_in_place(index, make_page(500)) == (0, True)
+        assert put_in_place(index, make_page(PAGE_BYTES)) == (0, True)
+    assert put_in_place(here, make_page(500, 9)) == (1, False)
+    assert put_in_place(here, make_page(1000)) == (0, True)
+    assert put_in_place(1000, make_page(500)) == (0, False)
+    begin_leaving(store.versions, store.versions.block_of(row_of(store, pool, here)))
+    assert put_in_place(here, make_page(500, 10)) == (0, True)
+    assert put_in_place(here, make_fill(3)) == (1, False)
+    assert read(store, pool, here, 2) == [make_fill(3), make_page(500, 1)]
+
+
 def test_where_there_is_no_room_for_a_page_the_put_is_for_python(
     twin: Twin, store: Store, pool: PoolId
 ) -> None:
@@ -77,20 +108,21 @@ def test_where_there_is_no_room_for_a_page_the_put_is_for_python(
 
 
 @pytest.mark.parametrize("is_here_too", [False, True])
+@pytest.mark.parametrize("holders", [(7,), (7, 9)])
 @pytest.mark.parametrize(
     "page", [make_page(500), make_fill(7), bytes(PAGE_BYTES)], ids=["page", "fill", "zeros"]
 )
 def test_what_holders_have_is_replaced_and_they_are_owed_a_flush(
-    twin: Twin, store: Store, pool: PoolId, page: bytes, *, is_here_too: bool
+    twin: Twin, store: Store, pool: PoolId, page: bytes, holders: tuple[int, ...], *, is_here_too: bool
 ) -> None:  # fmt: skip
     put_run(store, pool, 0, make_run(500, 3))
     serial = store.serial_of(pool, OBJECT, 0)
-    send_copies(store, 7, 9, stays=is_here_too)
+    send_copies(store, *holders, stays=is_here_too)
     # A block of its class with slots, for what comes.
     put_run(store, pool, 3, make_run(500, 1))
     assert bool(store.rows.location(row_of(store, pool, 0))) == is_here_too
     assert put(twin, store, pool, 0, [page]) == 1
-    assert store.versions.take_owed() == {7: [serial], 9: [serial]}
+    assert store.versions.take_owed() == {holder: [serial] for holder in holders}
     assert read(store, pool, 0, 1) == ([page] if any(page) else [bytes(PAGE_BYTES)])
     store.check_invariants()
 

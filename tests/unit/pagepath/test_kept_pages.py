@@ -51,10 +51,9 @@ class AttachedEngine(MadeEngine):
     @property
     def counted(self) -> int:
         """How many holders count of a page that only a peer has."""
-        row = next(
-            row for row in self.engine.store.rows.live() if self.engine.store.rows.first_holder(row)
-        )
-        return self.engine.machines.reach.counted_holders(row)
+        rows = self.engine.store.rows
+        holders = next(filter(None, map(rows.holders, rows.live())))
+        return self.engine.machines.reach.copies_at(holders).counted
 
 
 def with_pages_at_one() -> tuple[MadeEngine, int]:

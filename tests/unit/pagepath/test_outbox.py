@@ -3,7 +3,6 @@
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import PeerStatus
-from ramsterd.core.leaving import Leaving
 from ramsterd.core.page import PoolKind
 from ramsterd.pagepath.effects import CloseLink, Effect, Send
 from ramsterd.pagepath.outbox import REQUEST_ID_MAX, Outbox, shipment_table
@@ -13,13 +12,14 @@ from ramsterd.remote.holders.holders import Holder
 from ramsterd.remote.send.shipment import Put, Shipment
 from ramsterd.remote.wire import PAGES_ANY, RANGES_PER_FRAME_MAX, MessageType
 from tests.helpers import columns
+from tests.helpers.made_leaving import make_leaving
 
 ONE, OTHER = NodeId(1), NodeId(2)
 REQUEST_SECONDS = 5.0
 # Two zpages of 3 and 2 bytes in one block, and one of 4 in another.
 BLOCKS = [
-    Leaving(7, [3, 4], [101, 102], [11, 12], [0x1003, 0x1002], b"aaabb"),
-    Leaving(8, [5], [205], [13], [0x1004], b"cccc"),
+    make_leaving(7, [3, 4], [101, 102], [11, 12], [0x1003, 0x1002], b"aaabb"),
+    make_leaving(8, [5], [205], [13], [0x1004], b"cccc"),
 ]
 
 

@@ -13,6 +13,7 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.effects import CloseLink
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
+from ramsterd.remote.holders.reach import ReachableCopies
 from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
 from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, BadCopy
 from ramsterd.remote.wire import MessageType, PutResult
@@ -43,20 +44,18 @@ def test_a_holder_that_lost_its_link_counts_until_it_is_judged_down(made: MadeEn
     made.store_at(ONE)
     holder = made.engine.machines.holders.living(ONE)
     assert holder is not None
-    row = next(
-        row for row in made.engine.store.rows.live() if made.engine.store.rows.first_holder(row)
-    )
-    reach = made.engine.machines.reach
+    rows, reach = made.engine.store.rows, made.engine.machines.reach
+    holders = next(filter(None, map(rows.holders, rows.live())))
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
-    assert (reach.reachable_holders(row), reach.counted_holders(row)) == (0, 1)
+    assert reach.copies_at(holders) == ReachableCopies(0, 1, frozenset())
     assert made.engine.statistics().rebuild.pages_at_risk == holder.pages
     made.judge(ONE, NodeState.DOWN)
-    assert reach.counted_holders(row) == 0
+    assert reach.copies_at(holders).counted == 0
     made.engine.on_link_up(ONE, INCARNATION, now=made.now)
-    assert reach.counted_holders(row) == 1
+    assert reach.copies_at(holders).counted == 1
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.wait(GRACE_SECONDS)
-    assert reach.counted_holders(row) == 0
+    assert reach.copies_at(holders).counted == 0
 
 
 def test_a_holder_that_lost_its_link_after_it_was_judged_down_does_not_count(

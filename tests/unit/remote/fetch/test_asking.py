@@ -29,7 +29,7 @@ class Owner:
         self.linked = {ONE, OTHER}
         self.wanted: set[int] = set()
         self.asking = Asking(
-            self.store.rows,
+            self.store.versions,
             self.holders,
             in_flight_max=2,
             is_reachable=self.is_reachable,
@@ -100,7 +100,48 @@ def test_neighbours_share_a_holder_and_both_holders_share_the_work(owner: Owner)
     assert set.union(*chosen) == {owner.one, owner.other}
 
 
+@pytest.mark.usefixtures("each_loops")
+def test_each_page_of_a_get_is_asked_for_where_it_is(owner: Owner) -> None:
+    """At one holder, at another, at one of two, or nowhere any more."""
+    first, second, both = (
+        owner.send_block(*holders)[0]
+        for holders in [(owner.one,), (owner.other,), (owner.one, owner.other)]
+    )
+    choose_each = owner.asking.choose_each
+    assert choose_each([(0, first[1])]) == ({owner.one: [(0, *first)]}, [])
+    assert choose_each([(4, first[1]), (2, second[1])]) == (
+        {owner.one: [(4, *first)], owner.other: [(2, *second)]}, [],
+    )  # fmt: skip
+    chosen, lost = choose_each([(1, both[1])])
+    assert list(chosen.values()) == [[(1, *both)]]
+    assert not lost
+    owner.holders.end(OTHER)
+    assert choose_each([(0, both[1]), (1, second[1]), (2, first[1])]) == (
+        {owner.one: [(0, *both), (2, *first)]}, [(1, second[1])],
+    )  # fmt: skip
+    assert choose_each([(1, second[1])]) == ({}, [(1, second[1])])
+    owner.store.rows.set_holders(first[1], ())
+    assert choose_each([(0, first[1]), (2, both[1])]) == (
+        {owner.one: [(2, *both)]},
+        [(0, first[1])],
+    )
+    assert choose_each([]) == ({}, [])
+
+
 # Asking.
+
+
+def test_pages_that_are_asked_for_together_are_asked_for_once(owner: Owner) -> None:
+    pages = owner.send_block(owner.one, owner.other)
+    places = [(position, serial, row) for position, (serial, row) in enumerate(pages)]
+    owner.queue(pages[1:2], owner.one)
+    owner.queue(pages[2:3], owner.other)
+    for _ in range(2):
+        owner.asking.queue_all(owner.one, places[:4])
+    [request] = owner.send(owner.one)
+    expected = [pages[1], pages[0], pages[3], pages[2]]
+    assert list(zip(request.serials, request.rows, strict=True)) == expected
+    assert [owner.asking.asked_count(serial) for serial, _ in pages[:4]] == [1, 1, 2, 1]
 
 
 def test_a_page_is_asked_for_once_at_a_holder(owner: Owner) -> None:

@@ -10,6 +10,8 @@ from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.holders.trust import BadCopy
 from tests.helpers.made_owner import BLOCK_PAGES, ONE, OTHER, Owner
 
+pytestmark = pytest.mark.usefixtures("each_loops")
+
 
 def want(owner: Owner, row: int) -> PendingGet:
     """Have a get wait for one page that is elsewhere."""

@@ -16,6 +16,8 @@ from tests.helpers.dropping import drop_pool, drop_run
 from tests.helpers.made_owner import BLOCK_PAGES, ONE, OTHER, Owner
 from tests.helpers.made_pages import joined, make_run
 
+pytestmark = pytest.mark.usefixtures("each_loops")
+
 DEADLINE = 10.0
 # As `Owner.put` makes the pages of its first block.
 PAGES = make_run(PAGE_BYTES, BLOCK_PAGES, 1)

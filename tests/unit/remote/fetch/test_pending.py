@@ -5,6 +5,7 @@ import pytest
 from ramsterd.core.page import PoolId
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets
 
+ROW = 3
 PAGE = b"page"
 
 
@@ -28,8 +29,7 @@ def wait(
     pending.is_ephemeral = is_ephemeral
     pending.waits = set(range(len(serials))) if is_each else None
     gets.begin(pending)
-    for position, serial in enumerate(serials):
-        gets.want(serial, pending, position)
+    gets.want(pending, [(position, serial, ROW) for position, serial in enumerate(serials)])
     gets.count_down(pending)
     return pending
 
@@ -60,10 +60,12 @@ def test_all_who_wait_for_a_page_are_served_and_only_the_first_has_it_asked_for(
     gets: PendingGets,
 ) -> None:
     first, second = wait(gets, 7), wait(gets)
-    assert not gets.want(7, first, 0)
-    assert gets.want(8, second, 0)
-    assert set(gets.wanted) == {7, 8}
-    assert [pending for pending, _ in gets.take(7)] == [first, first]
+    assert gets.want(first, [(0, 7, ROW)]) == []
+    assert gets.want(second, [(0, 8, ROW), (1, 7, ROW + 1), (2, 9, ROW)]) == [
+        (0, 8, ROW), (2, 9, ROW),
+    ]  # fmt: skip
+    assert set(gets.wanted) == {7, 8, 9}
+    assert [pending for pending, _ in gets.take(7)] == [first, first, second]
     assert 7 not in gets.wanted
     assert gets.take(7) == []
 

@@ -7,10 +7,12 @@ import pytest
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
-from ramsterd.remote.holders.reach import Reach
+from ramsterd.remote.holders.reach import Reach, ReachableCopies
 from tests.helpers.clusters import cluster_of
 from tests.helpers.made_owner import INCARNATION, ONE, OTHER, THIRD, Owner
 from tests.helpers.made_pages import MIB
+
+NO_COPIES = ReachableCopies(0, 0, frozenset())
 
 
 class Reaching:
@@ -20,7 +22,7 @@ class Reaching:
         self.owner = Owner(copies=3)
         self.cluster = cluster_of(4)
         self.nodes = NodeTable(self.cluster, NodeId(0), incarnation=Incarnation(9))
-        self.reach = Reach(self.owner.store, self.owner.holders, self.nodes)
+        self.reach = Reach(self.owner.holders, self.nodes)
         for node in (ONE, OTHER, THIRD):
             self.nodes.on_link_up(node, INCARNATION, now=0)
 
@@ -90,23 +92,28 @@ def test_an_incarnation_that_is_over_is_not_asked_though_its_node_is_up_again(
 
 def test_a_page_is_asked_for_where_it_is_and_can_be_had(reaching: Reaching) -> None:
     owner, reach = reaching.owner, reaching.reach
-    at_all, at_one = owner.put_and_send(ONE, OTHER, THIRD)[0], owner.put_and_send(ONE)[0]
-    assert reach.reachable_holders(at_all) == 3
-    assert reach.holder_nodes(at_all) == {ONE, OTHER, THIRD}
-    assert reach.reachable_holders(at_one) == 1
-    assert reach.holder_nodes(at_one) == {ONE}
+    holders_of = owner.store.rows.holders
+    at_all = holders_of(owner.put_and_send(ONE, OTHER, THIRD)[0])
+    at_one = holders_of(owner.put_and_send(ONE)[0])
+    assert reach.copies_at(at_all) == ReachableCopies(3, 3, frozenset({ONE, OTHER, THIRD}))
+    assert reach.copies_at(at_one) == ReachableCopies(1, 1, frozenset({ONE}))
     reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
-    assert reach.reachable_holders(at_all) == 2
-    assert reach.holder_nodes(at_all) == {OTHER, THIRD}
-    assert reach.reachable_holders(at_one) == 0
-    assert reach.holder_nodes(at_one) == set()
+    assert reach.copies_at(at_all) == ReachableCopies(2, 2, frozenset({OTHER, THIRD}))
+    assert reach.copies_at(at_one) == NO_COPIES
+
+
+def test_a_holder_that_is_awaited_counts_once(reaching: Reaching) -> None:
+    holder = reaching.owner.holder(ONE)
+    holder.is_awaited = True
+    assert reaching.reach.copies_at([holder.id]) == ReachableCopies(1, 1, frozenset({ONE}))
+    reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
+    assert reaching.reach.copies_at([holder.id]) == ReachableCopies(0, 1, frozenset())
 
 
 def test_a_page_that_no_peer_has_can_be_had_nowhere(reaching: Reaching) -> None:
     reaching.owner.put(1)
     row = reaching.owner.store.rows.high - 1
-    assert reaching.reach.reachable_holders(row) == 0
-    assert reaching.reach.holder_nodes(row) == set()
+    assert reaching.reach.copies_at(reaching.owner.store.rows.holders(row)) == NO_COPIES
 
 
 def test_pages_may_be_given_to_peers_that_are_up_and_linked(reaching: Reaching) -> None:

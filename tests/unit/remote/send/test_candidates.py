@@ -2,11 +2,11 @@
 
 from nodemanager.placement import Candidate
 from nodemanager.table import PeerStatus
-from ramsterd.core.leaving import Leaving
 from ramsterd.core.page import PoolKind
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.shipment import Put, Shipment
+from tests.helpers.made_leaving import make_leaving
 from tests.helpers.made_sender import ONE, Sender
 
 PERSISTENT, EPHEMERAL = PoolKind.PERSISTENT, PoolKind.EPHEMERAL
@@ -28,7 +28,7 @@ def status(free_bytes: int) -> PeerStatus:
 
 
 def put_of(peers: Candidates, kind: PoolKind, zpage_bytes: int) -> Put:
-    leaving = Leaving(1, [2], [3], [0], [zpage_bytes], bytes(zpage_bytes))
+    leaving = make_leaving(1, [2], [3], [0], [zpage_bytes], bytes(zpage_bytes))
     holder = peers.holder(ONE)
     return Put(Shipment(kind, [leaving], (holder,)), holder)
 

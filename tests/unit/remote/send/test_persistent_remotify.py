@@ -8,9 +8,19 @@ from nodemanager.ids import Incarnation
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.send.degrade import GRACE_PART
+from ramsterd.remote.send.shipment import Put, Shipment
 from ramsterd.remote.wire import PutResult
 from tests.helpers.dropping import drop_run
-from tests.helpers.made_sender import FULL, INCARNATION, ONE, OTHER, PAGES, PUT_WAIT_SECONDS, Sender
+from tests.helpers.made_sender import (
+    FULL,
+    IN_FLIGHT_MAX,
+    INCARNATION,
+    ONE,
+    OTHER,
+    PAGES,
+    PUT_WAIT_SECONDS,
+    Sender,
+)
 
 NO_ROOM = PutResult.NO_ROOM
 
@@ -48,6 +58,31 @@ def test_the_oldest_leave_until_what_stays_is_below_the_low_watermark(sender: Se
     sender.answer_all(puts)
     assert not sender.store.room.is_above(sender.store.room.limits.low_watermark)
     assert sender.count_elsewhere() == len(serials_of(puts))
+
+
+def test_nobody_is_chosen_while_all_have_as_many_puts_under_way_as_they_may_have(
+    sender: Sender,
+) -> None:
+    persistent = sender.remotifier.persistent
+    sender.put(FULL)
+    holders = [sender.holders.of(node, INCARNATION) for node in (ONE, OTHER)]
+    for request_id in range(2 * IN_FLIGHT_MAX):
+        assert not persistent.placing.are_all_busy()
+        holder = holders[request_id % 2]
+        nothing = Shipment(PoolKind.PERSISTENT, [], (holder,))
+        persistent.puts.begin(request_id, Put(nothing, holder), 1.0)
+    assert persistent.placing.are_all_busy()
+    assert sender.send() == {}
+    persistent.puts.end(1)
+    assert not persistent.placing.are_all_busy()
+    assert [put.holder for put in sender.send().values()] == [holders[1]]
+
+
+def test_who_is_not_linked_is_not_busy(sender: Sender) -> None:
+    """Nobody is waited for: how long there have been too few peers is to be noted."""
+    for node in (ONE, OTHER):
+        sender.nodes.on_link_lost(node, INCARNATION, now=1.0)
+    assert not sender.remotifier.persistent.placing.are_all_busy()
 
 
 def test_until_the_answer_comes_the_pages_are_here(sender: Sender) -> None:

@@ -1,11 +1,11 @@
 """PUTs by request id: waited for, given up, or over."""
 
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core.leaving import Leaving
 from ramsterd.core.page import PoolKind
 from ramsterd.remote.holders.holders import Holder
 from ramsterd.remote.send.puts_in_flight import PutsInFlight
 from ramsterd.remote.send.shipment import Put, Shipment
+from tests.helpers.made_leaving import make_leaving
 
 ONE, OTHER = NodeId(1), NodeId(2)
 
@@ -13,7 +13,7 @@ ONE, OTHER = NodeId(1), NodeId(2)
 def put_to(node: NodeId, pages: int = 2) -> Put:
     holder = Holder(int(node), node, Incarnation(1))
     rows = list(range(pages))
-    leaving = Leaving(1, rows, rows, rows, [10] * pages, bytes(10 * pages))
+    leaving = make_leaving(1, rows, rows, rows, [10] * pages, bytes(10 * pages))
     return Put(Shipment(PoolKind.PERSISTENT, [leaving], (holder,)), holder)
 
 
