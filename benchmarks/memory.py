@@ -12,6 +12,7 @@ import json
 import random
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,9 @@ def foreign_pages(store: Store, _: PoolId, corpus: Corpus, count: int) -> None:
         start = first % len(encoded)
         packed, zpages, checksums = zip(*encoded[start : start + PAGES_PER_PUT], strict=True)
         body = memoryview(b"".join(zpages))
-        serials = range(first + 1, first + 1 + PAGES_PER_PUT)
-        assert put_zpages(store.room, pool, serials, checksums, packed, body) == PAGES_PER_PUT
+        serials = array("Q", range(first + 1, first + 1 + PAGES_PER_PUT))
+        columns = serials, array("Q", checksums), array("H", packed)
+        assert put_zpages(store, pool, *columns, body) == PAGES_PER_PUT
 
 
 def put(store: Store, pool: PoolId, index: int, run: memoryview) -> None:

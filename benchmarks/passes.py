@@ -8,6 +8,7 @@ many fit; the bar holds for any.
 
 import argparse
 import gc
+from array import array
 from collections.abc import Iterator
 
 from benchmarks import harness
@@ -67,16 +68,16 @@ def hostile_flush(pair: Engines, _: PoolId, pages: int) -> Iterator[str]:
     pools = {k: holder.engine.store.new_pool(k, owner_pool(2, 1)) for k in PoolKind}
     count = pages // 2
     for first in range(0, count, 128):
-        serials = [64 * (first + each) + 1 for each in range(128)]
+        serials = array("Q", [64 * (first + each) + 1 for each in range(128)])
         put_zpages(
-            holder.engine.store.room, pools[PoolKind.PERSISTENT], serials, [checksum] * 128,
-            [packed] * 128, memoryview(zpage * 128),
+            holder.engine.store, pools[PoolKind.PERSISTENT], serials, array("Q", [checksum] * 128),
+            array("H", [packed] * 128), memoryview(zpage * 128),
         )  # fmt: skip
     holder.longest = 0.0
     flushes = ForeignFlushes(
         holder.engine.store, pools.values(), run=holder.engine.machines.slices.add
     )
-    pair.pass_of(holder, lambda _: flushes.add([(1, SERIAL_MAX)]))
+    pair.pass_of(holder, lambda _: flushes.add(array("Q", [1]), array("Q", [SERIAL_MAX])))
     while holder.engine.store.pages_of(pools[PoolKind.PERSISTENT]):
         pair.run(0.1)
     yield "one range over all, half as many sparse serials"

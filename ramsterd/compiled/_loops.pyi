@@ -2,9 +2,15 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Self, TypeAlias
 
+Column: TypeAlias = memoryview | array[int]
 # What Python has to count, and to do; see put.c.
 Stored: TypeAlias = tuple[
     int, int, int, int, int, int, int, int, int, list[int] | None, list[int] | None, bytes | None
+]
+Links: TypeAlias = tuple[array[int], array[int], int]
+# See core.twin_hold.
+Room: TypeAlias = tuple[
+    list[list[int]], list[int], Links, int, tuple[array[int], array[int]], Links, int
 ]
 
 LAYOUT: dict[str, int]
@@ -109,5 +115,47 @@ class Loops:
         serial_limit: int,
         /,
     ) -> tuple[bytes | None, int, int, int, int, int, int, Stored | None, int, int, int]: ...
+    def put_zpages(
+        self,
+        root: int,
+        shift: int,
+        prefix: int,
+        serials: Column,
+        checksums: Column,
+        packed: Column,
+        body: memoryview,
+        first: int,
+        start: int,
+        room: Room,
+        /,
+    ) -> tuple[int, int, int, int, int, int, int]: ...
+    def get_zpages(
+        self,
+        root: int,
+        shift: int,
+        prefix: int,
+        other_root: int,
+        other_shift: int,
+        other_prefix: int,
+        serials: Column,
+        /,
+    ) -> tuple[bytes, bytes] | None: ...
+    def drop(
+        self,
+        root: int,
+        shift: int,
+        prefix: int,
+        firsts: Column,
+        lasts: Column,
+        first: int,
+        below: int,
+        range_units: int,
+        units_max: int,
+        room: Room,
+        /,
+    ) -> tuple[int, int, int, int, list[int], list[int], list[int]]: ...
 
 def watch(watcher: Callable[[str], object] | None, /) -> None: ...
+def are_zpages(packed: Column, body_bytes: int, may_miss: bool, /) -> bool: ...
+def are_serials(serials: Column, serial_max: int, /) -> bool: ...
+def are_ranges(firsts: Column, lasts: Column, serial_max: int, /) -> bool: ...

@@ -38,6 +38,7 @@
 #define STATE_LEAVING 3
 /* A put takes no more pages than this at a time: what it frees is noted on the stack. */
 #define PUT_PAGES_MAX 256
+#define ROW_FRAME_SHIFT 7
 
 typedef struct {
     uint64_t serial, checksum;
@@ -92,6 +93,32 @@ typedef struct {
     Row versions[PUT_PAGES_MAX];
 } Put;
 
+/* Lists of core.lru. */
+typedef struct {
+    Py_buffer next, previous;
+    uint32_t heads;
+} Lists;
+
+/* Where a family has free slots, and where there are free rows. */
+typedef struct {
+    PyObject *stacks, *open_block;
+    /* Closed blocks with free slots, and the first list of this family. */
+    Lists blocks;
+    uint32_t first_list;
+    /* Of each frame of rows how many are not free, and the first that is; frames that have both; and the open one. */
+    Py_buffer taken, free;
+    Lists frames;
+    uint32_t open_frame;
+    Py_ssize_t rows_handed_out;
+} Room;
+
+static inline Py_ssize_t least(Py_ssize_t one, Py_ssize_t other) { return one < other ? one : other; }
+
+int list_append(Lists *lists, uint32_t list, uint32_t number);
+int find_slots(Columns *columns, Room *room, uint32_t chunks);
+int find_rows(Loops *self, Room *room);
+int free_row(Loops *self, Room *room, uint32_t number);
+int free_slot_with_room(Loops *self, Columns *columns, Room *room, uint32_t location);
 /* The owner's side of the remote path. */
 PyObject *loops_get_each(Loops *self, PyObject *args);
 PyObject *loops_gather(Loops *self, PyObject *args);
@@ -100,10 +127,6 @@ PyObject *loops_forget(Loops *self, PyObject *args);
 PyObject *loops_places(Loops *self, PyObject *elsewhere);
 PyObject *loops_come_home(Loops *self, PyObject *args);
 
-/* See put.c. */
-uint32_t top_of(PyObject *stack);
-int pop_from(PyObject *stack);
-int append_number(PyObject *list, int64_t number);
 
 int columns_acquire(Loops *self, Columns *columns, int writable);
 void columns_release(Columns *columns);
@@ -155,14 +178,40 @@ static inline int64_t slot_start(const Loops *self, const Columns *columns, uint
     return zbytes <= slot_bytes && start + zbytes <= (uint64_t)self->arena.len ? (int64_t)start : -1;
 }
 
+/* Columns of a frame stand anywhere. */
+static inline uint64_t load_word(const Py_buffer *column, Py_ssize_t place) {
+    uint64_t word;
+    memcpy(&word, (const uint8_t *)column->buf + place * (Py_ssize_t)sizeof word, sizeof word);
+    return word;
+}
+
+static inline uint16_t load_half(const Py_buffer *column, Py_ssize_t place) {
+    uint16_t half;
+    memcpy(&half, (const uint8_t *)column->buf + place * (Py_ssize_t)sizeof half, sizeof half);
+    return half;
+}
+
 int decode_zpage(uint32_t packed, const uint8_t *zpage, uint64_t checksum, uint8_t *page);
 int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page);
 int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page);
 int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots);
 PyObject *put_end(Loops *self, Columns *columns, Put *put);
 
+/* Parts of a put that other loops have, too: see put.c. */
+void store_entry(Loops *self, uint32_t place, uint32_t entry);
+uint32_t top_of(PyObject *stack);
+int pop_from(PyObject *stack);
+int free_slot(Loops *self, Columns *columns, PyObject *stacks, uint32_t location);
+int append_number(PyObject *list, int64_t number);
+
 PyObject *loops_get(Loops *self, PyObject *args);
 PyObject *loops_put(Loops *self, PyObject *args);
 PyObject *loops_serve(Loops *self, PyObject *args);
+PyObject *loops_put_zpages(Loops *self, PyObject *args);
+PyObject *loops_get_zpages(Loops *self, PyObject *args);
+PyObject *loops_drop(Loops *self, PyObject *args);
+PyObject *loops_are_zpages(PyObject *module, PyObject *args);
+PyObject *loops_are_serials(PyObject *module, PyObject *args);
+PyObject *loops_are_ranges(PyObject *module, PyObject *args);
 
 #endif

@@ -152,6 +152,9 @@ static PyMethodDef loops_methods[] = {
     {"get", (PyCFunction)loops_get, METH_VARARGS, "Get a run of pages, up to the first that is damaged."},
     {"put", (PyCFunction)loops_put, METH_VARARGS, "Put a run of pages, up to the first that is not everyday."},
     {"serve", (PyCFunction)loops_serve, METH_VARARGS, "Serve requests, up to the first that is not everyday."},
+    {"put_zpages", (PyCFunction)loops_put_zpages, METH_VARARGS, "Put zpages, up to the first that is not everyday."},
+    {"get_zpages", (PyCFunction)loops_get_zpages, METH_VARARGS, "Get zpages, if all are everyday."},
+    {"drop", (PyCFunction)loops_drop, METH_VARARGS, "Drop ranges of pages, up to the first that is not everyday."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -172,6 +175,9 @@ static PyObject *watch(PyObject *module, PyObject *watcher) {
 }
 
 static PyMethodDef module_methods[] = {
+    {"are_zpages", loops_are_zpages, METH_VARARGS, "Whether zpages are what a body has."},
+    {"are_serials", loops_are_serials, METH_VARARGS, "Whether serials are within their limits."},
+    {"are_ranges", loops_are_ranges, METH_VARARGS, "Whether ranges of serials ascend, and share nothing."},
     {"watch", watch, METH_O, "Call something after each store that another process may find; None: nothing."},
     {NULL, NULL, 0, NULL},
 };

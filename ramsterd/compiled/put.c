@@ -13,7 +13,7 @@
 
 #define ZPAGE_ROOM LZ4_COMPRESSBOUND(PAGE_BYTES)
 
-static inline void store_entry(Loops *self, uint32_t place, uint32_t entry) {
+void store_entry(Loops *self, uint32_t place, uint32_t entry) {
     __atomic_store_n((uint32_t *)self->entries.buf + place, entry, __ATOMIC_RELEASE);
     STORED("entry");
 }
@@ -234,7 +234,7 @@ int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint
 }
 
 /* Take a slot back if that changes nothing but its bit; as Zbud.free_many. */
-static int free_slot(Loops *self, Columns *columns, Put *put, uint32_t location) {
+int free_slot(Loops *self, Columns *columns, PyObject *stacks, uint32_t location) {
     size_t block = location >> SLOT_SHIFT;
     uint32_t chunks = columns->chunks_of_block[block], before = columns->free_slots[block];
     uint32_t mask = before | 1u << (location & SLOT_MASK);
@@ -242,7 +242,7 @@ static int free_slot(Loops *self, Columns *columns, Put *put, uint32_t location)
     if (state == STATE_CLOSED && (!before || __builtin_popcount(mask) == slots))
         return 0;
     if (state == STATE_OPEN) {
-        Py_ssize_t stacked = PyList_GET_SIZE(PyList_GET_ITEM(put->stacks, chunks));
+        Py_ssize_t stacked = PyList_GET_SIZE(PyList_GET_ITEM(stacks, chunks));
         if (__builtin_popcount(mask) + stacked == slots)
             return 0;
     }
@@ -264,7 +264,7 @@ static PyObject *end_all(Loops *self, Columns *columns, Put *put) {
     for (int place = 0; place < put->ends_count; place++) {
         int64_t end = put->ends[place];
         /* A row frees a slot, too, and others are to be freed before or after that. */
-        if (!put->drops_rows && free_slot(self, columns, put, (uint32_t)end))
+        if (!put->drops_rows && free_slot(self, columns, put->stacks, (uint32_t)end))
             continue;
         if ((left == NULL && (left = PyList_New(0)) == NULL) || append_number(left, end) < 0) {
             Py_XDECREF(left);

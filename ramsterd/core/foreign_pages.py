@@ -9,10 +9,13 @@ from typing import Final
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.page import INDEX_MAX, PoolId
+from ramsterd.core.pools import Pool
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
 from ramsterd.core.size_classes import CHUNK_BYTES
-from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
+from ramsterd.core.store import Store
+from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT, PageObject
+from ramsterd.core.twin_hold import Column
 from ramsterd.core.versions import Versions
 
 FOREIGN_OBJECT: Final = b""
@@ -21,11 +24,11 @@ _LEAF_UNITS: Final = 8
 
 
 def put_zpages(
-    room: Room,
+    store: Store,
     pool_id: PoolId,
-    serials: Sequence[int],
-    checksums: Sequence[int],
-    packed: Sequence[int],
+    serials: Column,
+    checksums: Column,
+    packed: Column,
     body: memoryview,
 ) -> int:
     """Keep foreign zpages under their owner's serials; return how many, from the start, found room.
@@ -33,14 +36,44 @@ def put_zpages(
     Serials (above 0), packed numbers and lengths against `body` were checked by the parser.  A
     serial that is here already is left alone: the same serial is the same bytes.
     """
-    versions = room.versions
-    pool = versions.pools[pool_id]
+    pool, twin, count = store.pools[pool_id], store.hold_twin, len(serials)
     page_object = pool.make_object(FOREIGN_OBJECT)
+    columns = serials, checksums, packed
+    store.work["foreign put"] += 2 * count
+    # Python goes on with more pages each time that the twin comes no further.
+    stored, start, each = 0, 0, count if twin is None else 1
+    while stored < count:
+        if twin is not None:
+            before = stored
+            stored, start = twin.put(pool, page_object, columns, body, stored, start)
+            if stored > before:
+                each = 1
+                continue
+        end = min(stored + each, count)
+        stored, start = _put_some(store.room, pool, page_object, columns, body, stored, end, start)
+        if stored < end:
+            break
+        each *= 2
+    store.versions.forget_if_empty(pool, page_object)
+    return stored
+
+
+def _put_some(
+    room: Room,
+    pool: Pool,
+    page_object: PageObject,
+    columns: tuple[Column, Column, Column],
+    body: memoryview,
+    stored: int,
+    end: int,
+    start: int,
+) -> tuple[int, int]:
+    """Keep the zpages from `stored` to below `end`, which start at `start`; return up to which there was room, and where that starts."""
+    versions = room.versions
     family, table, zbud, rows = pool.family, versions.table, versions.zbud, versions.rows
     stacks = zbud.stacks(family)
-    start, stored, stored_bytes, kept = 0, 0, 0, 0
-    versions.work["foreign put"] += 2 * len(serials)
-    for serial, checksum, code in zip(serials, checksums, packed, strict=True):
+    stored_bytes, kept = 0, 0
+    for serial, checksum, code in zip(*(each[stored:end] for each in columns), strict=True):
         zbytes = code & ZPAGE_BYTES_MASK
         address, _ = room.make_entries(pool, page_object, serial, 1)
         if not address:
@@ -69,8 +102,46 @@ def put_zpages(
         start += zbytes
         stored += 1
     versions.account(family, kept, stored_bytes)
-    versions.forget_if_empty(pool, page_object)
-    return stored
+    return stored, start
+
+
+def answer_get(
+    store: Store, pool_ids: tuple[PoolId, PoolId], serials: Column
+) -> tuple[bytes, bytes] | None:
+    """Return what GET_PAGES is answered (remote.wire), table and zpages, copied; of a page in both pools that in the first.
+
+    None: that is not for the compiled loops, but for `get_zpages`.
+    """
+    twin = store.hold_twin
+    if twin is None:
+        return None
+    first, second = (store.pools[pool_id].find_object(FOREIGN_OBJECT) for pool_id in pool_ids)
+    answer = twin.get(first, second, serials)
+    if answer is not None:
+        store.work["foreign get"] += len(serials)
+    return answer
+
+
+def drop_ranges(
+    store: Store,
+    pool_id: PoolId,
+    firsts: Column,
+    lasts: Column,
+    done: int,
+    *,
+    below: int,
+    units_max: int,
+) -> int:
+    """Drop the pages in (first, last) ranges of serials, from the range at `done` on; return how many ranges.
+
+    That ends at one that reaches `below`, and after `units_max` units of work; or at once, where
+    ranges are not for the compiled loops: drop one as any run of pages (core.extents).
+    """
+    pool, twin = store.pools[pool_id], store.hold_twin
+    page_object = pool.find_object(FOREIGN_OBJECT)
+    if twin is None or page_object is None:
+        return 0
+    return twin.drop(pool, page_object, firsts, lasts, done, below, units_max)
 
 
 def get_zpages(

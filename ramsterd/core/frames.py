@@ -20,11 +20,12 @@ from typing import Final, TypeAlias
 
 from ramsterd.core.arena import FRAME_BYTES, Mapping, Place, reserve_frame
 from ramsterd.core.frames_beside import FramesBeside, release_gaps
-from ramsterd.core.lru import BlockLists
+from ramsterd.core.lru import BlockLists, Links
 
 # A byte for each item.
 Flags: TypeAlias = bytes | bytearray
 _NO_FRAME: Final = -1
+_Columns: TypeAlias = "tuple[array[int], array[int]]"
 # Frames of rows, of nodes and of objects, a few of each.
 _SPARE_BYTES: Final = 6 * FRAME_BYTES
 
@@ -136,9 +137,20 @@ class FramedItems:
 
     def alloc(self) -> int:
         """Return an item to fill, or 0 if there is no room for one."""
-        if not self.stack and not self._refill():
+        if not self.stack and not self.refill():
             return 0
         return self.stack.pop()
+
+    def refill(self) -> bool:
+        """Have items on the empty stack: open a frame with free ones; return whether there was one."""
+        frame = self._open
+        if not self._free[frame]:
+            partial = self._partial.oldest(0)
+            frame = self._grow() if partial is None else partial
+            if frame == _NO_FRAME:
+                return False
+        self._open_frame(frame)
+        return True
 
     def free(self, item: int) -> None:
         """Give an item back."""
@@ -153,6 +165,15 @@ class FramedItems:
             self._release(frame)
         elif left == self._frame_items - 1:
             self._partial.append(0, frame)
+
+    def frames(self) -> tuple[_Columns, Links, int]:
+        """Return what room.c changes as `free` and `refill` do: of each frame, the frames used in part, and the open one."""
+        return (self._taken, self._free), self._partial.links(), self._open
+
+    def note_refilled(self, open_frame: int, items: int) -> None:
+        """Room.c has put so many items on the stack, the last ones from this frame."""
+        self._open = open_frame
+        self._handed_out += items
 
     def live_spans(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of the items from `first` to below `end` whose frames are there, neighbours as one."""
@@ -199,7 +220,7 @@ class FramedItems:
         self._free = array("I", bytes(4 * frames_count))
         self._partial = BlockLists(1)
         self._partial.grow(frames_count)
-        # Items of it are in use for ever; `_refill` finds what is free there.
+        # Items of it are in use for ever; `refill` finds what is free there.
         self._open = 0
         self.freed = self._handed_out = 0
         used = used[: self._items_max].ljust(self.high, b"\0")
@@ -247,17 +268,6 @@ class FramedItems:
             assert self._partial.is_listed(frame) == (
                 0 < taken < self._frame_items and frame != self._open
             )
-
-    def _refill(self) -> bool:
-        """Open a frame with free items; return whether there was one."""
-        frame = self._open
-        if not self._free[frame]:
-            partial = self._partial.oldest(0)
-            frame = self._grow() if partial is None else partial
-            if frame == _NO_FRAME:
-                return False
-        self._open_frame(frame)
-        return True
 
     def _open_frame(self, frame: int) -> None:
         """Put the free items of a frame on the stack."""

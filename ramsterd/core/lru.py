@@ -7,8 +7,10 @@ the newest end.
 
 from array import array
 from collections.abc import Iterator
+from typing import TypeAlias
 
 _UNLISTED = 0xFFFF_FFFF
+Links: TypeAlias = "tuple[array[int], array[int], int]"
 
 
 class BlockLists:
@@ -18,6 +20,10 @@ class BlockLists:
         self._heads = lists_count
         self._next = array("I", range(lists_count))
         self._previous = array("I", range(lists_count))
+
+    def links(self) -> Links:
+        """Return the next and the previous of each node, and how many of them are heads: for room.c."""
+        return self._next, self._previous, self._heads
 
     def grow(self, blocks_count: int) -> None:
         """Know blocks 0 to `blocks_count` - 1; new ones are in no list."""

@@ -71,6 +71,7 @@ class Store:
         self.reserve = Reserve(self.versions)
         # None: Python does all.
         self.twin = None if compiled.loops is None else Twin(self.versions, compiled.loops)
+        self.hold_twin = None if self.twin is None else self.twin.hold
         # What versions stand in.
         self.rows, self.table, self.zbud = (
             self.versions.rows, self.versions.table, self.versions.zbud,

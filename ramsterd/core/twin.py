@@ -23,6 +23,7 @@ from ramsterd.core.size_classes import (
     SLOTS_OF_CLASS,
 )
 from ramsterd.core.table import FIRST_ADDRESS, LEAF_SHIFT, PageObject
+from ramsterd.core.twin_hold import HoldTwin
 from ramsterd.core.versions import Versions
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Twin:
             leaf_used=versions.table.leaf_used,
             free_rows=versions.rows.stack,
         )
+        self.hold = HoldTwin(versions, self._loops)
 
     def get(
         self,

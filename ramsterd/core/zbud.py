@@ -63,6 +63,7 @@ class Zbud:
         self._with_room = BlockLists(len(Family) * CLASSES)
         self._stacks: list[list[list[int]]] = [[[] for _ in range(CLASSES)] for _ in Family]
         self._open_block = [[0] * CLASSES for _ in Family]
+        self.lists_of_room = self._open_block, self._with_room.links()  # for room.c
         self._lru.grow(1)
         self._with_room.grow(1)
 

@@ -42,10 +42,10 @@ class PeerFrames:
                 results = foreign.on_put(node, incarnation, put)
                 outbox.reply(node, frame, len(results), results)
             case MessageType.GET_PAGES:
-                packed, body = foreign.on_get(node, wire.parse_get(frame))
-                outbox.reply(node, frame, len(packed), wire.get_reply_table(packed), body)
+                table, body = foreign.on_get(node, wire.parse_get(frame))
+                outbox.reply(node, frame, frame.count, table, body)
             case MessageType.FLUSH_PAGES:
-                foreign.on_flush(node, wire.parse_flush(frame))
+                foreign.on_flush(node, *wire.parse_flush(frame))
             case MessageType.FLUSH_OWNER:
                 last = wire.parse_flush_owner(frame)
                 if last >= incarnation:

@@ -27,8 +27,10 @@ from net.frame import APPLICATION_TYPE_MIN, FRAME_BYTES_MAX, Frame, FrameLimits
 from net.packing import pack_fields, unpack_fields
 from nodemanager.ids import Incarnation
 from nodemanager.table import PeerStatus
+from ramsterd import compiled
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, is_packed_valid
 from ramsterd.core.page import INDEX_MAX, PoolKind
+from ramsterd.core.twin_hold import Column
 
 
 class MessageType(enum.IntEnum):
@@ -102,12 +104,13 @@ def _column(code: str, values: Iterable[int]) -> bytes:
     return column.tobytes()
 
 
-def _read_column(code: str, table: memoryview) -> list[int]:
+def _view_column(code: str, table: memoryview) -> Column:
+    if sys.byteorder == "little":
+        return table.cast(code)  # type: ignore[call-overload,no-any-return]  # one of two codes
     column = array(code)
     column.frombytes(table)
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column.tolist()
+    column.byteswap()
+    return column
 
 
 def _check_table(frame: Frame, bytes_expected: int, what: str) -> None:
@@ -119,22 +122,22 @@ def _check_table(frame: Frame, bytes_expected: int, what: str) -> None:
         )
 
 
-def _check_serials(serials: list[int], what: str) -> None:
+def _check_serials(column: Column, what: str) -> None:
+    if compiled.loops is not None and compiled.loops.are_serials(column, SERIAL_MAX):
+        return
+    serials = column.tolist()
     if min(serials) < 1 or max(serials) > SERIAL_MAX:
         raise RemoteProtocolError(f"{what} of a serial outside 1 to {SERIAL_MAX}")
 
 
 @dataclass(frozen=True, slots=True)
 class PutPages:
-    """Parallel lists, one entry a page.
-
-    `body` holds the zpages back to back, a view of the frame.
-    """
+    """Parallel columns, one entry a page; `body` holds the zpages back to back.  All are views of the frame."""
 
     kind: PoolKind
-    serials: list[int]
-    checksums: list[int]
-    packed: list[int]
+    serials: Column
+    checksums: Column
+    packed: Column
     body: memoryview
 
     @classmethod
@@ -149,15 +152,19 @@ class PutPages:
         code = int.from_bytes(table[:_WORD], "little")
         if code not in _KINDS:
             raise RemoteProtocolError(f"PUT_PAGES of pool kind {code}, expected 0 or 1")
-        words = _read_column("Q", table[_WORD : _WORD + 2 * count * _WORD])
-        packed = _read_column("H", table[_WORD + 2 * count * _WORD :])
-        _check_serials(words[:count], "PUT_PAGES")
+        words = _view_column("Q", table[_WORD : _WORD + 2 * count * _WORD])
+        packed = _view_column("H", table[_WORD + 2 * count * _WORD :])
+        serials, checksums = words[:count], words[count:]
+        _check_serials(serials, "PUT_PAGES")
         _check_zpages(packed, frame.body, "PUT_PAGES")
-        return cls(_KINDS[code], words[:count], words[count:], packed, frame.body)
+        return cls(_KINDS[code], serials, checksums, packed, frame.body)
 
 
-def _check_zpages(packed: list[int], body: memoryview, what: str) -> None:
-    """Check lengths that a peer claims against the bytes that it sent."""
+def _check_zpages(column: Column, body: memoryview, what: str, *, may_miss: bool = False) -> None:
+    """Check lengths that a peer claims against the bytes that it sent; 0: a page that is missing, if that may be."""
+    if compiled.loops is not None and compiled.loops.are_zpages(column, len(body), may_miss):
+        return
+    packed = [code for code in column.tolist() if code or not may_miss]
     for code in packed:
         if not is_packed_valid(code):
             raise RemoteProtocolError(f"{what} with codec and length {code:#06x}: no such encoding")
@@ -193,14 +200,14 @@ def get_table(serials: Sequence[int]) -> bytes:
     return _column("Q", serials)
 
 
-def parse_get(frame: Frame) -> list[int]:
+def parse_get(frame: Frame) -> Column:
     """Return the serials asked for.
 
     Raises:
         RemoteProtocolError: The table is not that of a GET.
     """
     _check_table(frame, frame.count * _WORD, "GET_PAGES")
-    serials = _read_column("Q", frame.table)
+    serials = _view_column("Q", frame.table)
     _check_serials(serials, "GET_PAGES")
     return serials
 
@@ -219,9 +226,9 @@ def parse_get_reply(frame: Frame, pages_count: int) -> list[int]:
     _check_table(frame, frame.count * 2, "answer to a GET_PAGES")
     if frame.count != pages_count:
         raise RemoteProtocolError(f"answer to a GET of {pages_count} pages speaks of {frame.count}")
-    packed = _read_column("H", frame.table)
-    _check_zpages([code for code in packed if code], frame.body, "answer to a GET_PAGES")
-    return packed
+    packed = _view_column("H", frame.table)
+    _check_zpages(packed, frame.body, "answer to a GET_PAGES", may_miss=True)
+    return packed.tolist()
 
 
 def flush_table(ranges: Sequence[tuple[int, int]]) -> bytes:
@@ -229,25 +236,28 @@ def flush_table(ranges: Sequence[tuple[int, int]]) -> bytes:
     return _column("Q", [first for first, _ in ranges]) + _column("Q", [last for _, last in ranges])
 
 
-def parse_flush(frame: Frame) -> list[tuple[int, int]]:
-    """Return the (first, last) ranges, which ascend and share nothing.
+def parse_flush(frame: Frame) -> tuple[Column, Column]:
+    """Return the first and the last serial of each range; ranges ascend and share nothing.
 
     Raises:
         RemoteProtocolError: A range that is none, or out of order.
     """
     _check_table(frame, frame.count * 2 * _WORD, "FLUSH_PAGES")
-    return _read_ranges(frame.table, frame.count, "FLUSH_PAGES")
+    return _view_ranges(frame.table, frame.count, "FLUSH_PAGES")
 
 
-def _read_ranges(table: memoryview, count: int, what: str) -> list[tuple[int, int]]:
-    words = _read_column("Q", table)
+def _view_ranges(table: memoryview, count: int, what: str) -> tuple[Column, Column]:
+    words = _view_column("Q", table)
+    firsts, lasts = words[:count], words[count:]
+    if compiled.loops is not None and compiled.loops.are_ranges(firsts, lasts, SERIAL_MAX):
+        return firsts, lasts
     _check_serials(words, what)
-    ranges = list(zip(words[:count], words[count:], strict=True))
+    ranges = list(zip(firsts, lasts, strict=True))
     if any(first > last for first, last in ranges):
         raise RemoteProtocolError(f"{what} of a range whose last serial is below its first")
     if any(before[1] >= after[0] for before, after in pairwise(ranges)):
         raise RemoteProtocolError(f"{what} of ranges that do not ascend, or share serials")
-    return ranges
+    return firsts, lasts
 
 
 def list_table(first: int) -> bytes:
@@ -263,7 +273,7 @@ def parse_list(frame: Frame) -> int:
     """
     _check_table(frame, _WORD, "LIST_PAGES")
     first = int.from_bytes(frame.table, "little")
-    _check_serials([first], "LIST_PAGES")
+    _check_serials(array("Q", [first]), "LIST_PAGES")
     return first
 
 
@@ -297,7 +307,7 @@ def parse_list_reply(frame: Frame, first: int) -> PageList:
         raise RemoteProtocolError(f"{what} up to serial {up_to}, not {first} to {SERIAL_MAX}")
     if not frame.count:
         return PageList([], up_to)
-    ranges = _read_ranges(frame.table[_WORD:], frame.count, what)
+    ranges = list(zip(*_view_ranges(frame.table[_WORD:], frame.count, what), strict=True))
     if ranges[0][0] < first or ranges[-1][1] > up_to:
         raise RemoteProtocolError(f"{what} of serials outside {first} to {up_to}")
     pages = sum(after - before + 1 for before, after in ranges)

@@ -135,7 +135,8 @@ class RandomOperations:
 
     def flush_foreign(self, model: StoreModel) -> None:
         pool = self._rng.choice(list(model.foreign_kinds))
-        model.flush_foreign(pool, self._rng.randint(1, 200), self._rng.choice([1, 40]))
+        first = self._rng.randint(1, 200)
+        model.flush_foreign(pool, (first, first + self._rng.choice([0, 39])))
 
     def set_budget(self, model: StoreModel) -> None:
         budget_max = model.store.room.limits.budget_bytes_max

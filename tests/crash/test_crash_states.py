@@ -70,6 +70,11 @@ def zeros_on_a_disk(model: StoreModel) -> None:
     model.put_zeros(disk(model), 8192)
 
 
+def put_foreign(model: StoreModel, *serials: int) -> None:
+    pages = {serial: page_of(200, serial) for serial in serials}
+    model.put_foreign(next(iter(model.foreign_kinds)), pages)
+
+
 def evict(model: StoreModel, family: Family) -> None:
     block = model.store.zbud.oldest(family)
     assert block is not None
@@ -139,15 +144,18 @@ CASES: dict[str, tuple[Operation, Operation]] = {
     "keep clean pages": (three_clean, lambda m: m.store.room.adopt_oldest()),
     "put foreign pages": (
         nothing,
-        lambda m: m.put_foreign(
-            next(iter(m.foreign_kinds)), {each: page_of(200, each) for each in (5, 6, 70)}
-        ),
+        lambda m: put_foreign(m, 5, 6, 70),
+    ),
+    "put foreign pages beside others": (
+        lambda m: put_foreign(m, 5, 70), lambda m: put_foreign(m, 6, 5, 71),
     ),
     "drop foreign pages": (
-        lambda m: m.put_foreign(
-            next(iter(m.foreign_kinds)), {each: page_of(200, each) for each in (5, 6, 70)}
-        ),
-        lambda m: m.flush_foreign(next(iter(m.foreign_kinds)), 6, 100),
+        lambda m: put_foreign(m, 5, 6, 70),
+        lambda m: m.flush_foreign(next(iter(m.foreign_kinds)), (6, 106)),
+    ),
+    "drop some foreign pages": (
+        lambda m: put_foreign(m, 5, 6, 7, 70),
+        lambda m: m.flush_foreign(next(iter(m.foreign_kinds)), (6, 6), (60, 80)),
     ),
 }  # fmt: skip
 
@@ -155,6 +163,7 @@ CASES: dict[str, tuple[Operation, Operation]] = {
 OF_BOTH_LOOPS = [
     "put on holes", "put in place", "put into other slots", "put same-filled pages",
     "remotify", "remotify what was overwritten", "copy", "fetch home", "evict clean pages",
+    "put foreign pages beside others", "drop some foreign pages",
 ]  # fmt: skip
 
 

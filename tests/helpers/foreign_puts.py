@@ -6,6 +6,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.slices import Steps
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.wire import PutPages, PutResult
+from tests.helpers import columns
 from tests.helpers.made_pages import make_page
 
 ONE, OTHER = NodeId(1), NodeId(2)
@@ -28,9 +29,11 @@ def put(
         encoded = [encode_page(make_page(PAGE_BYTES, serial)) for serial in frame]
         message = PutPages(
             kind,
-            frame,
-            [checksum for _, _, checksum in encoded],
-            [packed for packed, _, _ in encoded],
+            *columns.of_zpages(
+                frame,
+                [checksum for _, _, checksum in encoded],
+                [packed for packed, _, _ in encoded],
+            ),
             memoryview(b"".join(zpage for _, zpage, _ in encoded)),
         )
         outcomes = set(foreign.on_put(owner, INCARNATION, message))

@@ -8,6 +8,7 @@ from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import Store
+from tests.helpers import columns
 from tests.helpers.disk import OBJECT
 from tests.helpers.installing import install
 from tests.helpers.made_pages import joined, make_store
@@ -81,11 +82,13 @@ class SendingNode:
 def put_foreign(store: Store, pool: PoolId, versions: dict[int, bytes]) -> int:
     encoded = [encode_page(page) for page in versions.values()]
     stored = put_zpages(
-        store.room,
+        store,
         pool,
-        list(versions),
-        [checksum for _, _, checksum in encoded],
-        [packed for packed, _, _ in encoded],
+        *columns.of_zpages(
+            versions,
+            [checksum for _, _, checksum in encoded],
+            [packed for packed, _, _ in encoded],
+        ),
         memoryview(b"".join(zpage for _, zpage, _ in encoded)),
     )
     store.check_invariants()

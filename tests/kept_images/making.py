@@ -24,6 +24,7 @@ from ramsterd.kept.keepers.keeper import DESCRIPTOR_PREFIX, ProcessKeeper
 from ramsterd.kept.layout import LAYOUT_VERSION, layout_hash
 from ramsterd.kept.memory import KeptMemory
 from ramsterd.kept.opening import Identity
+from tests.helpers import columns
 from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import MIB, make_fill, make_page
 from tests.kept_images.packed_image import pack
@@ -116,7 +117,10 @@ class Making:
         for serial, page in zip(serials, pages, strict=True):
             packed, zpage, checksum = encode_page(page)
             assert put_zpages(
-                self.store.room, pool, [serial], [checksum], [packed], memoryview(zpage)
+                self.store,
+                pool,
+                *columns.of_zpages([serial], [checksum], [packed]),
+                memoryview(zpage),
             )
             self.foreign.append({
                 "pool": pool, "serial": serial, "packed": packed, "zpage": bytes(zpage).hex(),

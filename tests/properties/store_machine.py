@@ -217,9 +217,13 @@ class StoreMachine(RuleBasedStateMachine):
         pages = {each: make_page(each * 37 % 4500, each) for each in serials}
         self.model.put_foreign(self.foreign_pool(pool), pages)
 
-    @rule(pool=NUMBERS, serial=st.integers(1, 400), count=COUNTS)
-    def flush_foreign(self, pool: int, serial: int, count: int) -> None:
-        self.model.flush_foreign(self.foreign_pool(pool), serial, count)
+    @rule(pool=NUMBERS, serial=st.integers(1, 400), counts=st.lists(st.integers(1, 80), min_size=1))
+    def flush_foreign(self, pool: int, serial: int, counts: list[int]) -> None:
+        ranges = []
+        for place, count in enumerate(counts):
+            ranges.append((serial, serial + count // (1 + place)))
+            serial += count + 1
+        self.model.flush_foreign(self.foreign_pool(pool), *ranges)
 
     @rule(pool=NUMBERS)
     def owner_dies(self, pool: int) -> None:

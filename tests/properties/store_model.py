@@ -12,7 +12,13 @@ from ramsterd.core import extents
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page, encode_page, is_packed_valid
 from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
-from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages, put_zpages
+from ramsterd.core.foreign_pages import (
+    FOREIGN_OBJECT,
+    answer_get,
+    drop_ranges,
+    get_zpages,
+    put_zpages,
+)
 from ramsterd.core.leaving import (
     Leaving,
     begin_leaving,
@@ -20,10 +26,12 @@ from ramsterd.core.leaving import (
     keep_leaving,
     return_leaving,
 )
-from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import RunOfPages, Store
+from ramsterd.remote.wire import get_reply_table
+from tests.helpers import columns
 from tests.helpers.dropping import drop_object, drop_pool, drop_run
 from tests.helpers.installing import install
 
@@ -283,23 +291,39 @@ class StoreModel:
         encoded = {serial: encode_page(page) for serial, page in versions.items()}
         encoded = {serial: each for serial, each in encoded.items() if is_packed_valid(each[0])}
         stored = put_zpages(
-            self.store.room,
+            self.store,
             pool,
-            list(encoded),
-            [checksum for _, _, checksum in encoded.values()],
-            [packed for packed, _, _ in encoded.values()],
+            *columns.of_zpages(
+                encoded,
+                [checksum for _, _, checksum in encoded.values()],
+                [packed for packed, _, _ in encoded.values()],
+            ),
             memoryview(b"".join(zpage for _, zpage, _ in encoded.values())),
         )
         for serial in list(encoded)[:stored]:
             packed, zpage, checksum = encoded[serial]
             self.foreign[pool, serial] = packed, zpage, checksum
 
-    def flush_foreign(self, pool: PoolId, serial: int, count: int) -> None:
-        dropped = drop_run(self.store, pool, FOREIGN_OBJECT, serial, count)
-        mine = [each for each in self.foreign if each[0] == pool and 0 <= each[1] - serial < count]
-        assert dropped == len(mine)
-        for each in mine:
-            del self.foreign[each]
+    def flush_foreign(self, pool: PoolId, *ranges: tuple[int, int]) -> None:
+        """Drop (first, last) ranges, those that are not everyday one by one."""
+        flushed, done = self.store.counters.flushed, 0
+        firsts, lasts = columns.of_ranges(*ranges)
+        while done < len(ranges):
+            some = drop_ranges(
+                self.store, pool, firsts, lasts, done, below=INDEX_MAX + 1, units_max=1 << 20
+            )
+            if not some:
+                first, last = ranges[done]
+                drop_run(self.store, pool, FOREIGN_OBJECT, first, last + 1 - first)
+            done += some or 1
+        mine = [
+            (each, serial)
+            for each, serial in self.foreign
+            if each == pool and any(first <= serial <= last for first, last in ranges)
+        ]
+        assert self.store.counters.flushed - flushed == len(mine)
+        for gone in mine:
+            del self.foreign[gone]
 
     # What must be true.
 
@@ -329,6 +353,7 @@ class StoreModel:
         for pool, kind in self.foreign_kinds.items():
             serials = [serial for each, serial in self.foreign if each == pool]
             packed, pieces = get_zpages(self.store.versions, pool, serials)
+            self._check_answer(pool, serials[:128])
             waiting = iter(pieces)
             for serial, code in zip(serials, packed, strict=True):
                 if code:
@@ -338,6 +363,12 @@ class StoreModel:
                     assert kind is PoolKind.EPHEMERAL
                     del self.foreign[pool, serial]
             assert next(waiting, None) is None
+
+    def _check_answer(self, pool: PoolId, serials: list[int]) -> None:
+        """The compiled loops get what Python does."""
+        packed, pieces = get_zpages(self.store.versions, pool, serials)
+        answer = answer_get(self.store, (pool, pool), columns.words(serials))
+        assert answer in (None, (get_reply_table(packed), b"".join(pieces)))
 
     def check(self) -> None:
         self.store.check_invariants()

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from ramsterd.core.arena import MemfdMapping
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES
 from ramsterd.core.pools import Pool
 from ramsterd.core.store import Store
@@ -85,6 +86,7 @@ class BothMachine(StoreMachine):
     """Does to two stores what `StoreMachine` does to one."""
 
     mappings: list[dict[str, MemfdMapping]]
+    stores: tuple[Store, Store]
 
     def make_model(self, pages_max: int) -> Any:
         self.mappings = []
@@ -92,10 +94,12 @@ class BothMachine(StoreMachine):
         reached: deque[tuple[int, bool]] = deque()
         compiled, python = (model.store for model in models)
         assert compiled.twin is not None
+        self.stores = compiled, python
         assert compiled.versions.loops is not None
         python.versions.loops = None
         compiled.twin = NotedTwin(compiled.twin, reached)  # type: ignore[assignment]
         python.twin = PythonTwin(python, reached)  # type: ignore[assignment]
+        python.hold_twin = None
         return BothModels(*models)
 
     def _make_one(self, pages_max: int) -> StoreModel:
@@ -116,6 +120,21 @@ class BothMachine(StoreMachine):
                 for start, stop in spans(mapping, others[name]):
                     ours_here, others_here = mapping.view[start:stop], others[name].view[start:stop]
                     assert bytes(ours_here) == bytes(others_here), name
+
+    @invariant()
+    def finds_the_same_room_next(self) -> None:
+        if hasattr(self, "model"):
+            ours, others = (room_of(store) for store in self.stores)
+            assert ours == others
+
+
+def room_of(store: Store) -> list[object]:
+    """Return where the next rows and slots come from, in which order."""
+    rows, zbud = store.rows, store.zbud
+    stacks = [zbud.stacks(family) for family in Family]
+    return [
+        rows.stack, rows.frames(), rows.used, rows.freed, stacks, zbud.lists_of_room,
+    ]  # fmt: skip
 
 
 def spans(*mappings: MemfdMapping) -> Iterator[tuple[int, int]]:

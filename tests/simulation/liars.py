@@ -4,12 +4,12 @@ A lie is a method of `Liar`; several may hold at the same time.  What a lying no
 """
 
 import random
-from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.remote.wire import PutPages, PutResult
+from ramsterd.core.twin_hold import Column
+from ramsterd.remote.wire import PutPages, PutResult, get_reply_table
 from tests.simulation.cluster import Node
 
 OUT_OF_RANGE_CHANCE: Final = 0.1
@@ -84,17 +84,17 @@ class Liar:
     def loses(self) -> None:
         """Answer that each page is missing."""
 
-        def on_get(node: NodeId, serials: Sequence[int]) -> tuple[list[int], bytes]:
-            return [0] * len(serials), b""
+        def on_get(node: NodeId, serials: Column) -> tuple[bytes, bytes]:
+            return get_reply_table([0] * len(serials)), b""
 
         self._foreign.on_get = on_get  # type: ignore[method-assign]
 
     def damages(self) -> None:
         """Change a byte of each zpage."""
 
-        def on_get(node: NodeId, serials: Sequence[int]) -> tuple[list[int], bytes]:
-            packed, body = self._on_get(node, serials)
-            return packed, bytes(byte ^ 0x55 for byte in body)
+        def on_get(node: NodeId, serials: Column) -> tuple[bytes, bytes]:
+            table, body = self._on_get(node, serials)
+            return table, bytes(byte ^ 0x55 for byte in body)
 
         self._foreign.on_get = on_get  # type: ignore[method-assign]
 

@@ -12,6 +12,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.slices import SLICE_UNITS
 from ramsterd.remote.wire import SERIAL_MAX
+from tests.helpers import columns
 from tests.simulation.checkers import check_books, held
 from tests.simulation.cluster import MIB, WORK_PER_STEP_MAX, Cluster
 from tests.simulation.pages import OBJECT
@@ -92,7 +93,7 @@ async def test_pages_are_put_to_a_peer_while_it_drops_others(
     fill(cluster)
     before = held(cluster[0], cluster[1])
     holder = cluster[1].engine
-    holder.machines.foreign.on_flush(cluster[0].number, [(1, SERIAL_MAX)])
+    holder.machines.foreign.on_flush(cluster[0].number, *columns.of_ranges((1, SERIAL_MAX)))
     holder.settle(cluster.now)
     assert 0 < len(held(cluster[0], cluster[1])) < len(before)
     fill(cluster, PAGES, 4096)

@@ -13,22 +13,23 @@ There is a quota for all together, in bytes of zpages, and one for each owner, i
 counted exactly.  While pages are recalled (`remote.recall`) none are accepted.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core import extents
 from ramsterd.core.family import Family
-from ramsterd.core.foreign_pages import get_zpages, put_zpages
+from ramsterd.core.foreign_pages import answer_get, get_zpages, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
+from ramsterd.core.twin_hold import Column
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
 from ramsterd.remote.hold.kept_owners import kept_owners
-from ramsterd.remote.wire import PutPages, PutResult
+from ramsterd.remote.wire import PutPages, PutResult, get_reply_table
 
 # Blocks of ephemeral pages that give way to one PUT; if that is not enough, it finds no room.
 DISPLACED_BLOCKS_MAX: Final = 64
@@ -205,43 +206,45 @@ class ForeignPages:
             owner.refused_pages_total += count
             return bytes([PutResult.NOT_ACCEPTING]) * count
         pool = owner.pools[put.kind]
-        stored = put_zpages(
-            self._store.room, pool, put.serials, put.checksums, put.packed, put.body
-        )
+        stored = put_zpages(self._store, pool, put.serials, put.checksums, put.packed, put.body)
         owner.flushes.on_put(put.serials[:stored])
         owner.put_pages_total += stored
         owner.refused_pages_total += count - stored
         return bytes([PutResult.STORED]) * stored + bytes([PutResult.NO_ROOM]) * (count - stored)
 
-    def on_get(self, node: NodeId, serials: Sequence[int]) -> tuple[list[int], bytes]:
-        """Return the packed number of each page (0: missing) and the zpages back to back, copied."""
+    def on_get(self, node: NodeId, serials: Column) -> tuple[bytes, bytes]:
+        """Return the table and the body of the answer: the zpages back to back, copied."""
         owner = self._owners.get(node)
         if owner is None:
-            return [0] * len(serials), b""
+            return get_reply_table([0] * len(serials)), b""
         owner.get_pages_total += len(serials)
-        packed, pieces = get_zpages(self._store.versions, owner.pools[PoolKind.PERSISTENT], serials)
+        pools = owner.pools[PoolKind.PERSISTENT], owner.pools[PoolKind.EPHEMERAL]
+        answer = answer_get(self._store, pools, serials)
+        return self._get_each(pools, serials) if answer is None else answer
+
+    def _get_each(self, pools: tuple[PoolId, PoolId], serials: Column) -> tuple[bytes, bytes]:
+        packed, pieces = get_zpages(self._store.versions, pools[0], serials)
         if 0 not in packed:
-            return packed, b"".join(pieces)
-        others, other_pieces = get_zpages(
-            self._store.versions, owner.pools[PoolKind.EPHEMERAL], serials
-        )
+            return get_reply_table(packed), b"".join(pieces)
+        others, other_pieces = get_zpages(self._store.versions, pools[1], serials)
         first, second = iter(pieces), iter(other_pieces)
         merged = [
             next(first) if code else next(second)
             for code, other in zip(packed, others, strict=True)
             if code or other
         ]
-        return [code or other for code, other in zip(packed, others, strict=True)], b"".join(merged)
+        both = [code or other for code, other in zip(packed, others, strict=True)]
+        return get_reply_table(both), b"".join(merged)
 
-    def on_flush(self, node: NodeId, ranges: Sequence[tuple[int, int]]) -> None:
-        """Drop the pages in these (first, last) ranges of serials, in slices: what is put from now on stays.
+    def on_flush(self, node: NodeId, firsts: Column, lasts: Column) -> None:
+        """Drop the pages in these ranges of serials, in slices: what is put from now on stays.
 
         Raises:
             RemoteProtocolError: Too much waits to be dropped.
         """
         owner = self._owners.get(node)
         if owner is not None:
-            owner.flushes.add(ranges)
+            owner.flushes.add(firsts, lasts)
 
     def on_flush_owner(self, node: NodeId, last: Incarnation) -> None:
         """Drop all that incarnations of a node up to `last` own here."""

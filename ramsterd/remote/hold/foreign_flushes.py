@@ -14,16 +14,17 @@ be done, breaks the protocol.
 from array import array
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from net.errors import RemoteProtocolError
 from ramsterd.core import extents
-from ramsterd.core.foreign_pages import FOREIGN_OBJECT
-from ramsterd.core.page import PoolId
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT, drop_ranges
+from ramsterd.core.page import INDEX_MAX, PoolId
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES
+from ramsterd.core.twin_hold import Column
 
 # Ranges that may wait, 16 bytes each, and more if the owner has more pages here: each range that an
 # owner has a reason to name was put once.
@@ -46,7 +47,7 @@ class ForeignFlushes:
         self._pools = tuple(pools)
         self._run = run
         # (how many had arrived with it, first serials, last serials)
-        self._waiting: deque[tuple[int, array[int], array[int]]] = deque()
+        self._waiting: deque[tuple[int, Column, Column]] = deque()
         self._ranges_waiting = 0
         self._arrived = 0
         # What was put since the first of those that wait arrived: in order, and how many had
@@ -59,23 +60,23 @@ class ForeignFlushes:
         """Whether pages may be put."""
         return len(self._put) < PUTS_NOTED_MAX
 
-    def add(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Drop the pages in these (first, last) ranges, which ascend and share nothing.
+    def add(self, firsts: Column, lasts: Column) -> None:
+        """Drop the pages in these ranges of serials, which ascend and share nothing.
 
         Raises:
             RemoteProtocolError: More wait than any honest owner would send.
         """
-        self._ranges_waiting += len(ranges)
+        self._ranges_waiting += len(firsts)
         pages = sum(self._store.pages_of(pool) for pool in self._pools)
         ranges_max = max(RANGES_WAITING_MAX, 2 * pages)
         if self._ranges_waiting > ranges_max:
-            self._ranges_waiting -= len(ranges)
+            self._ranges_waiting -= len(firsts)
             raise RemoteProtocolError(
                 f"FLUSH_PAGES: {ranges_max} ranges wait to be dropped already"
             )
         self._arrived += 1
-        firsts, lasts = array("Q", [a for a, _ in ranges]), array("Q", [b for _, b in ranges])
-        self._waiting.append((self._arrived, firsts, lasts))
+        # What they are views of is used again.
+        self._waiting.append((self._arrived, _copied(firsts), _copied(lasts)))
         if len(self._waiting) == 1:
             self._run(self._steps())
 
@@ -103,16 +104,44 @@ class ForeignFlushes:
         before = work["flush"]
         while self._waiting:
             number, firsts, lasts = self._waiting[0]
-            for first, last in zip(firsts, lasts, strict=True):
-                for _ in self._drop_range(number, first, last):
-                    if (units := work["flush"] - before) >= _STEP_UNITS:
-                        yield units
-                        before = work["flush"]
-                        if not self._waiting:
-                            return
+            for _ in self._drop_ranges(number, firsts, lasts):
+                if (units := work["flush"] - before) >= _STEP_UNITS:
+                    yield units
+                    before = work["flush"]
+                    if not self._waiting:
+                        return
             self._waiting.popleft()
             self._ranges_waiting -= len(firsts)
         self._forget()
+
+    def _drop_ranges(self, number: int, firsts: Column, lasts: Column) -> Iterator[None]:
+        """Drop what flush `number` means, some pages at a time."""
+        # Python goes on with more ranges each time that the twin comes no further.
+        done, each = 0, len(firsts) if self._store.hold_twin is None else 1
+        while done < len(firsts):
+            if some := self._drop_everyday(firsts, lasts, done):
+                done, each = done + some, 1
+                yield
+                continue
+            end = done + each
+            for first, last in zip(firsts[done:end], lasts[done:end], strict=True):
+                yield from self._drop_range(number, first, last)
+            done, each = end, 2 * each
+
+    def _drop_everyday(self, firsts: Column, lasts: Column, done: int) -> int:
+        """Drop ranges from the one at `done` on, below all that was put since; return how many ranges."""
+        below = self._put[0] if self._put else INDEX_MAX + 1
+        pools = [pool for pool in self._pools if self._store.pools[pool].objects]
+        # What one pool is ahead of the other is found gone when it is dropped once more.
+        return min(
+            (
+                drop_ranges(
+                    self._store, pool, firsts, lasts, done, below=below, units_max=_STEP_UNITS
+                )
+                for pool in pools
+            ),
+            default=0,
+        )
 
     def _drop_range(self, number: int, first: int, last: int) -> Iterable[None]:
         """Drop what flush `number` means of a range, some pages at a time, and return at least one step: to look counts, too."""
@@ -155,3 +184,9 @@ class ForeignFlushes:
                 return self._put[at]
             at += 1
         return None
+
+
+def _copied(column: Column) -> Column:
+    copied = array("Q")
+    copied.frombytes(column.tobytes())
+    return copied

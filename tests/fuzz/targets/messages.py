@@ -24,6 +24,7 @@ from ramsterd.remote.wire import LIMITS, MessageType, PageList, PutPages
 from tests.fuzz.decoding import decoded
 from tests.fuzz.repairing import Parts, change_field, repair_frames
 from tests.fuzz.target import Target
+from tests.helpers import columns
 from tests.helpers.links import make_frame
 
 WORD: Final = 8
@@ -36,7 +37,7 @@ def check_put(found: Frame) -> set[str]:
     put = PutPages.parse(found)
     assert wire.put_table(put.kind, put.serials, put.checksums, put.packed) == found.table
     assert len(put.serials) == len(put.checksums) == len(put.packed) == found.count
-    return {f"put {put.kind.value}"} | unpack_all(put.packed, put.checksums, put.body)
+    return {f"put {put.kind.value}"} | unpack_all(list(put.packed), list(put.checksums), put.body)
 
 
 def check_get_reply(found: Frame) -> set[str]:
@@ -79,7 +80,7 @@ def check_get(found: Frame) -> set[str]:
 
 
 def check_flush(found: Frame) -> set[str]:
-    ranges = wire.parse_flush(found)
+    ranges = columns.ranges_of(*wire.parse_flush(found))
     assert wire.flush_table(ranges) == found.table
     return {"flush"}
 

@@ -1,5 +1,7 @@
 """Zpages of others."""
 
+import pytest
+
 from ramsterd.core.codec import PACKED_RAW, encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages, next_serials
@@ -9,6 +11,8 @@ from tests.helpers.disk import OBJECT
 from tests.helpers.dropping import drop_pool, drop_run
 from tests.helpers.made_pages import joined, make_page, make_run, make_store
 from tests.helpers.sending_node import SendingNode, foreign_pool, put_foreign
+
+pytestmark = pytest.mark.usefixtures("each_loops")
 
 
 def test_foreign_zpages_are_found_by_serial_until_they_are_flushed(node: SendingNode) -> None:

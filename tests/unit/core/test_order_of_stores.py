@@ -16,6 +16,7 @@ from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.size_classes import CHUNK_BYTES
 from ramsterd.core.table import HOLE, LOST
+from tests.helpers import columns
 from tests.helpers.crashes import CrashingStore, FoundPage
 from tests.helpers.disk import OBJECT, flip_a_bit, row_of, send_copies
 from tests.helpers.dropping import drop_run
@@ -314,6 +315,7 @@ def test_compaction(is_clean: bool) -> None:
     assert compactor.moved_total == 2
 
 
+@pytest.mark.usefixtures("each_loops")
 def test_foreign_pages() -> None:
     node = Node()
     pool = node.store.new_pool(PoolKind.PERSISTENT, owner_pool(3, 1))
@@ -322,11 +324,13 @@ def test_foreign_pages() -> None:
     def put(*serials: int) -> None:
         encoded = [encode_page(pages[serial]) for serial in serials]
         kept = put_zpages(
-            node.store.room,
+            node.store,
             pool,
-            serials,
-            [checksum for _, _, checksum in encoded],
-            [packed for packed, _, _ in encoded],
+            *columns.of_zpages(
+                serials,
+                [checksum for _, _, checksum in encoded],
+                [packed for packed, _, _ in encoded],
+            ),
             memoryview(b"".join(zpage for _, zpage, _ in encoded)),
         )
         assert kept == len(serials)

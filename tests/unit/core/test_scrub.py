@@ -4,6 +4,7 @@ from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.scrub import Scrubber
 from ramsterd.core.store import Store
+from tests.helpers import columns
 from tests.helpers.made_pages import joined, make_run, make_store
 
 OBJECT = b"disk"
@@ -64,7 +65,8 @@ def test_a_damaged_foreign_page_is_missing_from_now_on() -> None:
     pool = store.new_pool(PoolKind.PERSISTENT, owner_pool(2, 1))
     packed, zpage, checksum = encode_page(RUN[0])
     body = memoryview(bytes(zpage[:30] + bytes([zpage[30] ^ 4]) + zpage[31:]) + zpage)
-    assert put_zpages(store.room, pool, [7, 8], [checksum] * 2, [packed] * 2, body) == 2
+    zpages = columns.of_zpages([7, 8], [checksum] * 2, [packed] * 2)
+    assert put_zpages(store, pool, *zpages, body) == 2
     store.put(store.new_pool(PoolKind.PERSISTENT, program_pool("")), OBJECT, 0, joined(RUN))
     assert scrub_all(store).statistics().corrupt == 1
     assert get_zpages(store.versions, pool, [7, 8])[0] == [0, packed]

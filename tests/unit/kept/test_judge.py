@@ -28,6 +28,7 @@ from ramsterd.core.table_words import HOLE, LOST
 from ramsterd.kept.judge import Judgement, judge
 from ramsterd.kept.repair import repair
 from ramsterd.kept.suspects import LEFT_BY_CRASH, Fault
+from tests.helpers import columns
 from tests.helpers.kept_image import KeptImage
 from tests.helpers.made_pages import joined, make_fill, make_page, make_run, make_store
 
@@ -117,11 +118,13 @@ class Kept:
 def put_foreign(pool: PoolId, serials: range, *, store: Store) -> None:
     encoded = [encode_page(make_page(600, serial)) for serial in serials]
     put_zpages(
-        store.room,
+        store,
         pool,
-        list(serials),
-        [checksum for _, _, checksum in encoded],
-        [packed for packed, _, _ in encoded],
+        *columns.of_zpages(
+            serials,
+            [checksum for _, _, checksum in encoded],
+            [packed for packed, _, _ in encoded],
+        ),
         memoryview(b"".join(zpage for _, zpage, _ in encoded)),
     )
 

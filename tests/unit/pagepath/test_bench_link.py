@@ -12,6 +12,7 @@ from ramsterd.core.codec import encode_page
 from ramsterd.core.page import CorruptPage
 from ramsterd.pagepath.bench_link import FLUSHED_PAGES, BenchLink, NoBench, Zpage
 from ramsterd.remote.bench_requests import BENCH_IN_FLIGHT_MAX
+from tests.helpers import columns
 from tests.helpers.sim_nodes import SimNode, eventually, run_nodes
 
 PEER = NodeId(2)
@@ -91,7 +92,9 @@ async def test_a_peer_that_dropped_them_has_none_and_is_not_blamed(
     async with run_nodes(BUDGET, BUDGET) as [node, peer]:
         link = link_of(node)
         await put(node, link, zpages(4))
-        peer.engine.machines.foreign.on_flush(node.number, [(min(link.serials), max(link.serials))])
+        peer.engine.machines.foreign.on_flush(
+            node.number, *columns.of_ranges((min(link.serials), max(link.serials)))
+        )
         peer.peers.settle()
         await eventually(lambda: peer.pages_here() == 0)
         got: list[int] = []

@@ -21,6 +21,7 @@ from ramsterd.remote import wire
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.owed_flushes import PIECE_SERIALS
 from ramsterd.remote.wire import MessageType
+from tests.helpers import columns
 from tests.helpers.clusters import cluster_of
 from tests.helpers.made_pages import make_store
 
@@ -74,7 +75,7 @@ class Sending:
             frame = Frame(effect.type, False, 0, effect.count, table, memoryview(b""))
             found += [
                 Flush(effect.node, range(first, last + 1))
-                for first, last in wire.parse_flush(frame)
+                for first, last in columns.ranges_of(*wire.parse_flush(frame))
             ]
         return found
 

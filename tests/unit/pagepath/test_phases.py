@@ -14,6 +14,7 @@ from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, Distrusted
 from ramsterd.remote.wire import MessageType, PutPages
+from tests.helpers import columns
 from tests.helpers.dropping import drop_run
 from tests.helpers.made_engine import (
     FULL,
@@ -53,7 +54,7 @@ def serials_of(send: Send) -> set[int]:
     """Return the serials that a PUT or a flush names."""
     if send.type == MessageType.PUT_PAGES:
         return set(PutPages.parse(as_frame(send)).serials)
-    ranges = wire.parse_flush(as_frame(send))
+    ranges = columns.ranges_of(*wire.parse_flush(as_frame(send)))
     return {serial for first, last in ranges for serial in range(first, last + 1)}
 
 

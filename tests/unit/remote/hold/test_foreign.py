@@ -11,7 +11,8 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
-from ramsterd.remote.wire import PutResult
+from ramsterd.remote.wire import PutResult, get_reply_table
+from tests.helpers import columns
 from tests.helpers.foreign_puts import INCARNATION, ONE, OTHER, put, run_all
 from tests.helpers.installing import install
 from tests.helpers.made_pages import joined, make_run, make_store
@@ -19,6 +20,9 @@ from tests.helpers.made_pages import joined, make_run, make_store
 # Raw pages that fit below the low watermark of 2 MiB, and within a quota of a half.
 BELOW_WATERMARK = 435
 QUOTA = 256
+
+
+pytestmark = pytest.mark.usefixtures("each_loops")
 
 
 @pytest.fixture
@@ -32,8 +36,8 @@ def foreign(store: Store) -> ForeignPages:
 
 
 def are_here(foreign: ForeignPages, serials: range, *, owner: NodeId = ONE) -> int:
-    packed, _ = foreign.on_get(owner, list(serials))
-    return len(packed) - packed.count(0)
+    table, _ = foreign.on_get(owner, columns.words(serials))
+    return sum(code > 0 for code in memoryview(table).cast("H"))
 
 
 def test_pages_of_owners_are_there_after_an_attach(store: Store, foreign: ForeignPages) -> None:
@@ -125,7 +129,7 @@ def test_a_purge_is_done_in_slices(store: Store) -> None:
     foreign.purge(ONE)
     assert all(pool.is_ended for pool in store.pools), "before the first slice is dropped"
     assert foreign.pages_of(ONE) == 0, "nobody can name them any more"
-    assert foreign.on_get(ONE, [1, 1001])[0] == [0, 0]
+    assert foreign.on_get(ONE, columns.words([1, 1001]))[0] == get_reply_table([0, 0])
     slices.on_deadline(0.0, units_max=50)
     assert 0 < foreign.purged_total < 192
     # The owner's next incarnation does not wait for that.

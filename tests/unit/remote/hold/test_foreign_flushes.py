@@ -14,8 +14,11 @@ from ramsterd.core.slices import SLICE_UNITS, Slices
 from ramsterd.remote.hold import foreign_flushes
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
-from ramsterd.remote.wire import SERIAL_MAX, PutPages, PutResult
+from ramsterd.remote.wire import SERIAL_MAX, PutPages, PutResult, get_reply_table
+from tests.helpers import columns
 from tests.helpers.made_pages import MIB, make_page, make_store
+
+pytestmark = pytest.mark.usefixtures("each_loops")
 
 SMALL = encode_page(make_page(20, 1))
 
@@ -33,11 +36,9 @@ class Holder:
         packed, zpage, checksum = SMALL
         count = len(serials)
         stored = put_zpages(
-            self.store.room,
+            self.store,
             self.pools[kind],
-            serials,
-            [checksum] * count,
-            [packed] * count,
+            *columns.of_zpages(serials, [checksum] * count, [packed] * count),
             memoryview(zpage * count),
         )
         assert stored == count
@@ -66,7 +67,7 @@ def test_ranges_are_dropped_in_both_pools() -> None:
     holder = Holder()
     holder.put([1, 3, 63, 64, 70, 71, 129, 5000, 1 << 41])
     holder.put([2, 65, 6000], PoolKind.EPHEMERAL)
-    holder.flushes.add([(3, 3), (65, 70), (130, 1 << 40)])
+    holder.flushes.add(*columns.of_ranges((3, 3), (65, 70), (130, 1 << 40)))
     holder.finish()
     assert holder.held() == {1, 2, 63, 64, 71, 129, 1 << 41}
     holder.store.check_invariants()
@@ -76,7 +77,7 @@ def test_one_frame_that_names_all_serials_takes_many_short_slices() -> None:
     """A hostile member: sparse serials, and the range of all."""
     holder = Holder()
     holder.put([4096 * each for each in range(1, 3001)])
-    holder.flushes.add([(1, SERIAL_MAX)])
+    holder.flushes.add(*columns.of_ranges((1, SERIAL_MAX)))
     slices = 0
     while holder.slices.next_deadline() is not None:
         before = holder.store.work.total()
@@ -92,7 +93,7 @@ def test_ranges_of_what_is_not_here_take_slices_too() -> None:
     """An owner may name a million serials of which its holder has none."""
     holder = Holder()
     ranges = [(2 * each, 2 * each) for each in range(1, 2 * SLICE_UNITS)]
-    holder.flushes.add(ranges)
+    holder.flushes.add(*columns.of_ranges(*ranges))
     slices = 0
     while holder.slices.next_deadline() is not None:
         holder.do_slice()
@@ -103,7 +104,7 @@ def test_ranges_of_what_is_not_here_take_slices_too() -> None:
 def test_what_is_put_again_while_a_flush_waits_is_not_hit_by_it() -> None:
     holder = Holder()
     holder.put(list(range(1, 2001)))
-    holder.flushes.add([(1, 3000)])
+    holder.flushes.add(*columns.of_ranges((1, 3000)))
     holder.do_slice(units_max=500)
     assert 0 < len(holder.held()) < 2000
     holder.put([5, 1999, 2500])
@@ -114,9 +115,9 @@ def test_what_is_put_again_while_a_flush_waits_is_not_hit_by_it() -> None:
 def test_a_flush_that_arrives_after_the_put_hits_it() -> None:
     holder = Holder()
     holder.put(list(range(1, 1001)))
-    holder.flushes.add([(1, 1000)])
+    holder.flushes.add(*columns.of_ranges((1, 1000)))
     holder.put([7, 8, 9])
-    holder.flushes.add([(8, 8)])
+    holder.flushes.add(*columns.of_ranges((8, 8)))
     holder.put([9])
     holder.finish()
     assert holder.held() == {7, 9}
@@ -135,7 +136,7 @@ def test_flushes_and_puts_in_any_order_are_what_a_model_says(seed: int) -> None:
         elif rng.random() < 0.7:
             edges = sorted(rng.sample(range(1, 700), 2 * rng.randrange(1, 5)))
             ranges = list(zip(edges[::2], edges[1::2], strict=True))
-            holder.flushes.add(ranges)
+            holder.flushes.add(*columns.of_ranges(*ranges))
             model -= {each for a, b in ranges for each in range(a, b + 1)}
         else:
             holder.do_slice(rng.choice([1, 300]))
@@ -150,11 +151,11 @@ def test_too_many_ranges_that_wait_end_the_link(monkeypatch: pytest.MonkeyPatch)
     holder = Holder()
     holder.put(list(range(1, 8)))
     for first in range(1, 15):
-        holder.flushes.add([(first, first)])
+        holder.flushes.add(*columns.of_ranges((first, first)))
     with pytest.raises(RemoteProtocolError, match="14 ranges wait"):
-        holder.flushes.add([(1, 1)])
+        holder.flushes.add(*columns.of_ranges((1, 1)))
     holder.finish()
-    holder.flushes.add([(1, 1)])
+    holder.flushes.add(*columns.of_ranges((1, 1)))
 
 
 def test_while_too_many_puts_would_have_to_be_noted_pages_are_refused(
@@ -169,26 +170,31 @@ def test_while_too_many_puts_would_have_to_be_noted_pages_are_refused(
         count = len(serials)
         body = memoryview(zpage * count)
         message = PutPages(
-            PoolKind.PERSISTENT, list(serials), [checksum] * count, [packed] * count, body
+            PoolKind.PERSISTENT,
+            *columns.of_zpages(serials, [checksum] * count, [packed] * count),
+            body,
         )
         return set(foreign.on_put(NodeId(1), Incarnation(1), message))
 
     assert put(1, 2) == {PutResult.STORED}
-    foreign.on_flush(NodeId(1), [(1, 1 << 20)])
+    foreign.on_flush(NodeId(1), *columns.of_ranges((1, 1 << 20)))
     assert put(3, 4, 5, 6) == {PutResult.STORED}
     assert put(7) == {PutResult.NOT_ACCEPTING}
     slices.on_deadline(0.0)
     assert put(7) == {PutResult.STORED}
-    assert foreign.on_get(NodeId(1), [1, 3, 7])[0] == [0, packed, packed]
+    table, _ = foreign.on_get(NodeId(1), columns.words([1, 3, 7]))
+    assert table == get_reply_table([0, packed, packed])
 
 
 def test_an_owner_whose_pages_all_go_has_no_flushes_left() -> None:
     store, slices = make_store(), Slices()
     foreign = ForeignPages(store, run=slices.add, bytes_fraction_max=0.9)
     packed, zpage, checksum = encode_page(make_page(50, 3))
-    message = PutPages(PoolKind.PERSISTENT, [1], [checksum], [packed], memoryview(zpage))
+    message = PutPages(
+        PoolKind.PERSISTENT, *columns.of_zpages([1], [checksum], [packed]), memoryview(zpage)
+    )
     foreign.on_put(NodeId(1), Incarnation(1), message)
-    foreign.on_flush(NodeId(1), [(1, 5)])
+    foreign.on_flush(NodeId(1), *columns.of_ranges((1, 5)))
     foreign.purge(NodeId(1))
     foreign.on_put(NodeId(1), Incarnation(2), message)
     now = 0.0

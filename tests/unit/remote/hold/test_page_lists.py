@@ -19,6 +19,7 @@ from ramsterd.remote.wire import (
     PutPages,
     PutResult,
 )
+from tests.helpers import columns
 from tests.helpers.made_pages import MIB, make_page, make_store
 
 ONE, OTHER = NodeId(1), NodeId(2)
@@ -48,7 +49,9 @@ class Holder:
             some = serials[start : start + 128]
             count = len(some)
             put = PutPages(
-                kind, some, [CHECKSUM] * count, [PACKED] * count, memoryview(ZPAGE * count)
+                kind,
+                *columns.of_zpages(some, [CHECKSUM] * count, [PACKED] * count),
+                memoryview(ZPAGE * count),
             )
             assert set(self.foreign.on_put(owner, INCARNATION, put)) == {PutResult.STORED}
 

@@ -6,6 +6,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.recall_holder import STUCK_TICKS, HolderRecall
+from tests.helpers import columns
 from tests.helpers.foreign_puts import ONE, OTHER, put, run_all
 from tests.helpers.made_pages import make_store
 
@@ -87,7 +88,7 @@ def test_bounds_stay_until_they_are_met(
     stick(recall)
     bound = recall.bound(ONE)
     assert bound is not None
-    foreign.on_flush(ONE, [(1, 5)])
+    foreign.on_flush(ONE, *columns.of_ranges((1, 5)))
     stick(recall)
     assert recall.bound(ONE) == bound, "freed slots are no free memory yet"
     assert recall.statistics().recalls_total == 1
