@@ -30,6 +30,9 @@ class Operation:
 
     def strike(self, index: int, end: int) -> None:
         """It has nothing more to do on the pages from `index` to `end`."""
+        if len(self.rest) == 1 and index <= self.rest[0].start and self.rest[0].stop <= end:
+            self.rest = []  # as mostly
+            return
         left = []
         for run in self.rest:
             left += [range(run.start, min(run.stop, index)), range(max(run.start, end), run.stop)]

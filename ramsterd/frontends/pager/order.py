@@ -55,7 +55,12 @@ class Order:
             indexes = [each for each in lines if index <= each < index + count]
         struck: dict[Operation, None] = {}
         for each in indexes:
-            for operation in [one for one in lines[each] if one.number <= newest]:
+            line = lines[each]
+            if line[-1].number <= newest:  # all of it, as mostly
+                struck |= dict.fromkeys(line)
+                self._end_line(pool, object_id, each)
+                continue
+            for operation in [one for one in line if one.number <= newest]:
                 struck[operation] = None
                 self._keep(pool, object_id, each, without=operation)
         for operation in struck:
@@ -63,18 +68,21 @@ class Order:
         return list(struck)
 
     def _keep(self, pool: PoolId, object_id: bytes, index: int, *, without: Operation) -> None:
-        lines = self._objects[pool, object_id]
-        line = lines[index]
+        line = self._objects[pool, object_id][index]
         line.remove(without)
         if not line:
-            del lines[index]
-            if not lines:
-                del self._objects[pool, object_id]
+            self._end_line(pool, object_id, index)
             return
         first = next((each for each in line if isinstance(each, Write)), None)
         if isinstance(first, Patch) and first.is_behind:
             first.is_behind = False
             self.next_patches.append(first)
+
+    def _end_line(self, pool: PoolId, object_id: bytes, index: int) -> None:
+        lines = self._objects[pool, object_id]
+        del lines[index]
+        if not lines:
+            del self._objects[pool, object_id]
 
     def check_invariants(self, operations: list[Operation]) -> None:
         """Assert that who has something left to do stands in line for it, and nobody else."""

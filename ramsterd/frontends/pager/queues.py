@@ -78,12 +78,19 @@ class Queues:
             queue = self._queues[write.pool] = Queue(write.pool)
             self._ready.append(queue)
         self._deadline = min(self._deadline, write.deadline)
+        writes = queue.writes
+        if writes and next(reversed(writes)).number > write.number:
+            self._add_before_later(queue, write)
+        else:
+            writes[write] = None  # as nearly all
+
+    def _add_before_later(self, queue: Queue, write: Write) -> None:
         later = [each for each in queue.writes if each.number > write.number]
         queue.writes[write] = None
         for each in later:
             queue.writes.move_to_end(each)
         if queue.head is write:
-            self.on_changed(write)
+            self._try_again(queue)
 
     def remove(self, write: Write) -> None:
         """A write waits for room no more, if it did."""
