@@ -22,7 +22,7 @@ from typing import Final
 # that as no time would make all timeouts longer there.
 PAUSE_SECONDS_MIN: Final = 0.5
 # The loop sleeps no longer at a time, so that little of a pause hides in a sleep.
-SLEEP_SECONDS_MAX: Final = 0.25
+SLEEP_SECONDS_MAX: Final = 0.4
 # After a pause time goes on at the latest then, though the loop always has something to do.
 STILL_SECONDS_MAX: Final = 2.0
 assert SLEEP_SECONDS_MAX < PAUSE_SECONDS_MIN < STILL_SECONDS_MAX
