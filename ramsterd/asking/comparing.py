@@ -16,7 +16,7 @@ from ramsterd.host.certificate import wall_clock
 from ramsterd.host.loop_clock import sleep_to_turn, world_time
 
 # How often it is looked whether a link is new.
-LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 2.0
 
 
 class Comparing:

@@ -22,7 +22,7 @@ logger = logging.getLogger("ramster.daemon")
 
 # How often is looked whether there was a pause, in order to say so, while the loop is always busy:
 # else a pause is said as soon as it is over.
-LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 1.0
 # Turns of one and the same look are further apart than this.
 TURN_SECONDS_MIN: Final = 0.01
 
@@ -35,8 +35,6 @@ class LoopClock(trio.abc.Clock):
         self._time = LoopTime(world())
         self._started_at = 0.0
         self.slack = Slack()
-        # Since it was read last.
-        self._has_slept = False
         # What was told of to those who wait for the next pause.
         self._told_pauses = 0
         self._pause = trio.Event()
@@ -52,10 +50,8 @@ class LoopClock(trio.abc.Clock):
     def current_time(self) -> float:
         """Return the time of the loop."""
         now = self._time.read(self._world())
-        if self._has_slept:
-            # It is trio that asks, in order to end what is due.
-            self._has_slept = False
-            self.slack.on_woken(now)
+        if now >= self.slack.due_at:
+            self.slack.on_due(now)
         return now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
@@ -65,7 +61,6 @@ class LoopClock(trio.abc.Clock):
             self._told_pauses = self._time.pauses_total
             self._pause.set()
             self._pause = trio.Event()
-        self._has_slept = seconds > 0
         return seconds
 
     def world_time(self) -> float:
@@ -105,7 +100,7 @@ def pause_statistics() -> PauseStatistics:
 
 @contextmanager
 def may_end_from(due_at: float, scope: trio.CancelScope) -> Iterator[None]:
-    """Let a scope end at the first wake-up of the loop after `due_at`, if that comes before its deadline.
+    """Let a scope end in the first round of the loop after `due_at`, if that comes before its deadline.
 
     Another clock than the daemon's has no slack: its wake-ups cost nothing.
     """

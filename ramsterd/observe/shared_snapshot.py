@@ -39,7 +39,8 @@ class SharedSnapshot:
         self._take = take
         self._signs, self._is_settled = signs, is_settled
         self._clock = clock
-        self._taken_at = float("-inf")
+        # When it was taken, and when it was found good enough last.
+        self._taken_at = self._good_at = float("-inf")
         self._signs_then: object = None
         self._snapshot: DaemonStatistics | None = None
 
@@ -47,9 +48,9 @@ class SharedSnapshot:
         """Return it."""
         now = self._clock()
         present = self._snapshot
-        if present is not None and now - self._taken_at <= MOMENT_SECONDS:
+        if present is not None and now - self._good_at <= MOMENT_SECONDS:
             return present
-        signs = self._signs()
+        signs, self._good_at = self._signs(), now
         if present is not None and self._is_good_enough(present, signs, now):
             return present
         # One that can't be taken is no snapshot, also for the next who looks.

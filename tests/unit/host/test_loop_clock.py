@@ -171,8 +171,6 @@ def woken_at(wakes: tuple[float, ...]) -> float:
                 await trio.testing.wait_all_tasks_blocked()
                 for at in wakes:
                     world.seconds = 1000.0 + at
-                    # As after a sleep: the clock was asked how long that may be.
-                    trio.lowlevel.current_clock().deadline_to_sleep_time(float("inf"))
                     far.send(b"!")
                     await trio.lowlevel.wait_readable(near)
                     near.recv(1)
@@ -187,18 +185,23 @@ def test_a_look_that_is_due_is_done_in_a_wake_up_that_comes_anyway() -> None:
     assert woken_at((0.4, 0.8, 1.2, 1.6, 1.9, 2.2, 2.6)) == 2.2
 
 
-def test_a_look_is_no_later_than_its_slack() -> None:
-    world, until = World(), 1002.0 + slack_of(2.0)
+def test_a_loop_that_sleeps_looks_no_later_than_its_slack() -> None:
+    async def story(_: World) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleep_to_turn, 2.0)
+            await trio.testing.wait_all_tasks_blocked()
+            sleep_seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            assert sleep_seconds == pytest.approx(2.0 + slack_of(2.0))
+            nursery.cancel_scope.cancel()
 
-    async def story() -> None:
-        with trio.CancelScope(deadline=until) as scope, may_end_from(1002.0, scope):
-            while not scope.cancel_called:
-                # The loop never sleeps: each round is a poll.
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                world.seconds += 0.01
-        assert until <= world.seconds < until + 0.1
+    run(story)
 
-    trio.run(story, clock=LoopClock(world))
+
+async def test_another_clock_has_no_slack(autojump_clock: trio.testing.MockClock) -> None:
+    began_at = trio.current_time()
+    with trio.CancelScope(deadline=began_at + 9.0) as scope, may_end_from(began_at + 2.0, scope):
+        await trio.sleep_forever()
+    assert trio.current_time() == began_at + 2.0
 
 
 async def test_a_turn_that_ends_just_now_is_not_taken_twice(

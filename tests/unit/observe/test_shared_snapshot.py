@@ -16,14 +16,18 @@ class Taker:
         self.now = 100.0
         self.taken = 0
         self.is_broken = False
-        self.sign = 0
+        self.sign = self.asked = 0
         self.is_settled = False
         self.shared = SharedSnapshot(
             self._take,
-            signs=lambda: self.sign,
+            signs=self._signs,
             is_settled=lambda _: self.is_settled,
             clock=lambda: self.now,
         )
+
+    def _signs(self) -> int:
+        self.asked += 1
+        return self.sign
 
     def _take(self) -> DaemonStatistics:
         self.taken += 1
@@ -57,6 +61,15 @@ def test_one_is_enough_while_nothing_happens_and_time_changes_nothing() -> None:
     assert looks(taker, 10) == 10
     taker.is_settled = True
     assert looks(taker, 3 * REST_SECONDS) == 3
+
+
+def test_whether_anything_has_happened_is_asked_once_in_a_moment() -> None:
+    taker = Taker()
+    taker.is_settled = True
+    taker.shared()
+    taker.now += 1.0
+    assert taker.shared() is taker.shared()
+    assert (taker.taken, taker.asked) == (1, 2)
 
 
 def test_whatever_happens_is_seen_at_the_next_look() -> None:
