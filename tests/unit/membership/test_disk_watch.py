@@ -2,12 +2,14 @@
 
 import itertools
 import threading
+from collections.abc import Callable
 
 import pytest
 import trio
 import trio.testing
 
 from config.errors import ConfigError
+from ramsterd.membership import disk_watch
 from ramsterd.membership.disk_watch import (
     HANGS_SECONDS,
     LOOK_SECONDS,
@@ -73,8 +75,15 @@ async def test_it_is_said_once_and_known_all_the_time(caplog: pytest.LogCaptureF
 
 
 async def test_a_disk_without_room_is_looked_at_more_often(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def run_here(check: Callable[[], None], *, abandon_on_cancel: bool) -> None:
+        """The clock of this test does not see threads."""
+        assert abandon_on_cancel
+        await trio.lowlevel.checkpoint()
+        check()
+
+    monkeypatch.setattr(disk_watch, "run_in_thread", run_here)
     disk = Disk()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(disk.watch.run)
