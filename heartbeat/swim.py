@@ -5,7 +5,7 @@
 Theory of operation: once in each probe interval we ping one node, the next of a shuffled round.  No
 answer within the probe timeout: `indirect_probes` others are asked to ping it for us, so that one
 bad path is not taken for a dead node; meanwhile anything that comes over its TCP link counts too
-(the link is asked for it, since one that is at rest brings something each 1.5 s only).
+(the link is asked for it, since one that is at rest brings something each 1.4 s only).
 Still nothing at the end of the interval: it is suspect, hears of it first, and may deny it; else it
 is down.
 Whatever anyone believes travels on the datagrams that go anyway.  So a node's traffic does not grow

@@ -32,6 +32,7 @@ from net.hello import Hello
 from net.judgement import why_replaced
 from net.link import Failure, Link, LinkHandler, LinkStatistics
 from net.link_news import say_end, say_up, why_cancelled
+from net.link_timer import LinkTimer
 from net.pieces import check_limits
 from net.send_queue import SendQueue
 from net.tls import certified_names
@@ -70,8 +71,7 @@ class PeerLink:
         self._decoder = FrameDecoder({})
         self._send_queue_bytes_max = send_queue_bytes_max
         self._queue = SendQueue()
-        self._unsent_came, self._deadline_came_nearer = trio.Event(), trio.Event()
-        self._waits_until = float("inf")
+        self._unsent_came, self._timer = trio.Event(), LinkTimer()
         self._scope, self._contest = trio.CancelScope(), Contest()
         self._settled = trio.Event()  # open, or over before that
         self._ended = trio.Event()
@@ -148,8 +148,8 @@ class PeerLink:
             self._stillborn.append((request_id, Failure.LOST))
             return
         self._connection.begin_request(request_id, deadline)
-        if deadline < self._waits_until:
-            self._deadline_came_nearer.set()
+        if deadline < self._timer.ends_at:
+            self._timer.end()
         self.post(frame_type, count=count, table=table, body=body, request_id=request_id)
 
     def push(self) -> None:
@@ -258,10 +258,7 @@ class PeerLink:
 
     async def _watch(self) -> None:
         while (deadline := self._connection.next_deadline()) is not None:
-            self._deadline_came_nearer = trio.Event()
-            self._waits_until = deadline
-            with trio.move_on_at(deadline):
-                await self._deadline_came_nearer.wait()
+            await self._timer.sleep(deadline)
             if (self._connection.next_deadline() or 0.0) > trio.current_time():
                 continue  # something was sent meanwhile, as mostly
             # After a pause of the process, bytes wait in the socket and the reader was woken with
@@ -322,13 +319,13 @@ class PeerLink:
     def _on_contested(self, present: Link) -> None:
         assert isinstance(present, PeerLink), "the links of a mesh are all of one kind"
         self._contest.enter(present._contest, self._on_present_ended)  # noqa: SLF001  of our own kind
-        self._deadline_came_nearer.set()
+        self._timer.end()
         # Somebody of the same incarnation wants its place.
         present.ask()
 
     def _on_present_ended(self) -> None:
         self._connection.on_present_ended(now=trio.current_time())
-        self._deadline_came_nearer.set()
+        self._timer.end()
 
     def _on_opened(self, theirs: Hello) -> None:
         self.theirs, self.node, self.incarnation = theirs, theirs.number, theirs.incarnation
@@ -348,7 +345,7 @@ class PeerLink:
         self._links[self.node] = self
         say_up(theirs.name)
         # The timer task waits for the end of the greeting; from here on other deadlines count.
-        self._deadline_came_nearer.set()
+        self._timer.end()
         self._settled.set()
         self._handler.on_link_up(self)
 
@@ -385,7 +382,10 @@ class PeerLink:
             return 0
         if sent:
             self._bytes_sent_total += sent
-            self._connection.on_sent(now=trio.current_time())
+            now = trio.current_time()
+            self._connection.on_sent(now=now)
+            if self._timer.is_to_be_postponed(now):
+                self._timer.postpone(self._connection.next_deadline() or now, now)
         return sent
 
     def _on_queue_full(self) -> None:

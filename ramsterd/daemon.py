@@ -108,7 +108,11 @@ class Daemon:
         self._node = node
         self._log = log
         self._observers = Observers()
-        self._look = SharedSnapshot(self.statistics)
+        self._look = SharedSnapshot(
+            self.statistics,
+            signs=lambda: self._sources.signs_of_change(),  # noqa: PLW0108  made below
+            is_settled=self._is_settled,
+        )
         self._news = DaemonNews(log, self.statistics, look=self._look)
         self._health = HealthWatch(self.statistics, look=self._look)
         self.engine = new_engine(daemon, cluster, node, memory, rng)
@@ -353,6 +357,10 @@ class Daemon:
 
     def _names(self) -> dict[NodeId, str]:
         return {NodeId(node.number): node.name for node in self._peers.members.cluster.node}
+
+    def _is_settled(self, now: DaemonStatistics) -> bool:
+        is_waited = bool(now.pager.unreachable_waits)
+        return self._health.health.is_settled and self._jobs.table.is_at_rest and not is_waited
 
     def statistics(self) -> DaemonStatistics:
         """Return one consistent snapshot of everything, and what follows from it."""

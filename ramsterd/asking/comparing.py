@@ -13,10 +13,10 @@ from ramsterd.asking.exchange import Exchange, NoAnswer
 from ramsterd.asking.messages import ANSWERS_COMMANDS
 from ramsterd.asking.self_report import BadReport, parse_answer, request_of
 from ramsterd.host.certificate import wall_clock
-from ramsterd.host.loop_clock import sleep_until_pause, world_time
+from ramsterd.host.loop_clock import sleep_to_turn, world_time
 
 # How often it is looked whether a link is new.
-LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 2.0
 
 
 class Comparing:
@@ -59,7 +59,7 @@ class Comparing:
             self._comparer.on_links(processes, now)
             node = self._comparer.next_node(processes, now)
             if node is None:
-                await sleep_until_pause(LOOK_SECONDS)
+                await sleep_to_turn(LOOK_SECONDS)
                 continue
             await self._compare(node, self._exchange.links[node])
             await trio.sleep(APART_SECONDS)

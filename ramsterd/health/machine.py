@@ -93,6 +93,11 @@ class Health:
             notes=notes(facts),
         )
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether time alone changes nothing: no code is about to appear or to clear, no mute is about to end."""
+        return self._watch.is_settled and not self._mutes
+
     def take_news(self) -> list[Change | MuteEnded]:
         """Return what changed since the last call."""
         news, self._news = self._news, []

@@ -42,6 +42,10 @@ class Mutes:
     def __init__(self) -> None:
         self._mutes: dict[Code, _Mute] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._mutes)
+
     def mute(self, finding: Finding, seconds: float, now: float) -> None:
         """Mute a code as bad as it is now; again: from now on, as it is now."""
         assert 0 < seconds <= MUTE_SECONDS_MAX

@@ -64,6 +64,12 @@ class Watch:
         ]
 
     @property
+    def is_settled(self) -> bool:
+        """Whether time alone changes nothing: no code is about to appear, to clear, or to be less bad."""
+        entries = self._entries.values()
+        return all(each.has_appeared and each.better_since is None for each in entries)
+
+    @property
     def active_codes(self) -> frozenset[Code]:
         """Return the codes that hold."""
         return frozenset(active.finding.code for active in self.active)

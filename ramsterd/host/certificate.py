@@ -10,7 +10,7 @@ import trio
 from config.event_kinds import EventKind, about
 from net.certificates import Credentials
 from net.tls import TlsTransport
-from ramsterd.host.loop_clock import sleep_until_pause
+from ramsterd.host.loop_clock import sleep_to_turn
 from ramsterd.host.validity import Validity, format_validity, judge_validity
 
 logger = logging.getLogger("ramster.certificate")
@@ -84,4 +84,4 @@ class CertificateKeeper:
             if self._judge() is not self._said or trio.current_time() >= again_at:
                 self.warn()
                 again_at = trio.current_time() + AGAIN_SECONDS
-            await sleep_until_pause(LOOK_SECONDS)
+            await sleep_to_turn(LOOK_SECONDS)

@@ -8,19 +8,21 @@ deadline.  Who judges others by the time that passed for them (the failure detec
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import trio
 
 from config.event_kinds import EventKind, about
 from ramsterd.host.loop_time import LoopTime, PauseStatistics
+from ramsterd.host.slack import Slack, slack_of
 
 logger = logging.getLogger("ramster.daemon")
 
 # How often is looked whether there was a pause, in order to say so, while the loop is always busy:
 # else a pause is said as soon as it is over.
-LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 1.0
 # Turns of one and the same look are further apart than this.
 TURN_SECONDS_MIN: Final = 0.01
 
@@ -32,6 +34,7 @@ class LoopClock(trio.abc.Clock):
         self._world = world
         self._time = LoopTime(world())
         self._started_at = 0.0
+        self.slack = Slack()
         # What was told of to those who wait for the next pause.
         self._told_pauses = 0
         self._pause = trio.Event()
@@ -46,7 +49,10 @@ class LoopClock(trio.abc.Clock):
 
     def current_time(self) -> float:
         """Return the time of the loop."""
-        return self._time.read(self._world())
+        now = self._time.read(self._world())
+        if now >= self.slack.due_at:
+            self.slack.on_due(now)
+        return now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """See `trio.abc.Clock`; it is asked when the loop has nothing to do."""
@@ -92,14 +98,37 @@ def pause_statistics() -> PauseStatistics:
     return PauseStatistics(pauses_total=0, paused_seconds_total=0.0)
 
 
+@contextmanager
+def may_end_from(due_at: float, scope: trio.CancelScope) -> Iterator[None]:
+    """Let a scope end in the first round of the loop after `due_at`, if that comes before its deadline.
+
+    Another clock than the daemon's has no slack: its wake-ups cost nothing.
+    """
+    clock = trio.lowlevel.current_clock()
+    if not isinstance(clock, LoopClock):
+        scope.deadline = min(scope.deadline, due_at)
+        yield
+        return
+    clock.slack.add(scope, due_at)
+    try:
+        yield
+    finally:
+        clock.slack.remove(scope)
+
+
 async def sleep_until_pause(seconds: float) -> None:
     """Sleep, but no longer than to the end of the next pause.
 
     For what looks at something every few seconds of the world: a daemon that is short of CPU may
     need minutes for as many seconds of the loop.
     """
+    await _sleep(seconds, slack_seconds=0.0)
+
+
+async def _sleep(seconds: float, *, slack_seconds: float) -> None:
     clock = trio.lowlevel.current_clock()
-    with trio.move_on_after(seconds):
+    due_at = trio.current_time() + seconds
+    with trio.move_on_at(due_at + slack_seconds) as scope, may_end_from(due_at, scope):
         if isinstance(clock, LoopClock):
             await clock.wait_pause()
         else:
@@ -110,13 +139,15 @@ async def sleep_to_turn(seconds: float) -> None:
     """Sleep to the next multiple of `seconds` since the loop started, but no longer than to the end of the next pause.
 
     For what looks at something again and again: those whose times are multiples of each other look
-    in one round of the loop, and a daemon at rest wakes up less often.
+    in one round of the loop, a little later if it does not wake up then, and a daemon at rest wakes
+    up less often.
     """
     clock = trio.lowlevel.current_clock()
     now = clock.run_seconds() if isinstance(clock, LoopClock) else clock.current_time()
     left = seconds - now % seconds
     # Deadlines are rounded: what ends just now was this turn.
-    await sleep_until_pause(left if left > TURN_SECONDS_MIN else left + seconds)
+    left = left if left > TURN_SECONDS_MIN else left + seconds
+    await _sleep(left, slack_seconds=slack_of(seconds))
 
 
 async def watch_pauses(on_pause: Callable[[], None]) -> None:

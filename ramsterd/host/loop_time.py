@@ -21,11 +21,12 @@ from typing import Final
 # Rounds of the loop take milliseconds.  A busy machine may take a tenth of a second away; to count
 # that as no time would make all timeouts longer there.
 PAUSE_SECONDS_MIN: Final = 0.5
-# The loop sleeps no longer at a time, so that little of a pause hides in a sleep.
-SLEEP_SECONDS_MAX: Final = 0.25
+# The loop sleeps no longer at a time, so that little of a pause hides in a sleep.  Nobody waits for
+# what has a deadline sooner than that: the loop sleeps until then.
+SLEEP_SECONDS_MAX: Final = 1.0
 # After a pause time goes on at the latest then, though the loop always has something to do.
 STILL_SECONDS_MAX: Final = 2.0
-assert SLEEP_SECONDS_MAX < PAUSE_SECONDS_MIN < STILL_SECONDS_MAX
+assert max(SLEEP_SECONDS_MAX, PAUSE_SECONDS_MIN) < STILL_SECONDS_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

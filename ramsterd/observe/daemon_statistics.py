@@ -71,6 +71,24 @@ class StatisticsSources:
     control: Source[EndpointStatistics] | None
     metrics: Source[MetricsStatistics] | None
 
+    def signs_of_change(self) -> tuple[object, ...]:
+        """Return what is not as before when something has happened that a snapshot shows.  Cheap.
+
+        Nothing is stored, sent, dropped or looked through without work, and whatever an operator
+        should know of is an event.
+        """
+        engine, heartbeat = self.engine, self.peers.heartbeat
+        return (
+            engine.store.work.total(),
+            engine.store.zbud.budget_bytes,
+            tuple(map(engine.nodes.status, engine.nodes.nodes())),
+            self.peers.members.cluster.node,
+            set(self.peers.mesh.links),
+            heartbeat is not None and heartbeat.is_starved,
+            self.log.events.statistics().events_total,
+            pause_statistics(),
+        )
+
     def snapshot(self) -> DaemonStatistics:
         """Return one consistent snapshot of all of them, without what follows from it."""
         peers, heartbeat, certificate = self.peers, self.peers.heartbeat, self.certificate

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ramsterd.core.family import Family
+from ramsterd.host.slack import slack_of
 from ramsterd.pagepath.effects import Replicated, Resized
 from ramsterd.pagepath.machines import Machines
 
@@ -26,19 +27,26 @@ class Clock:
 
     def __init__(self, machines: Machines) -> None:
         self._machines = machines
-        self._tick_at = 0.0
+        self._tick_at = self._tick_until = 0.0
         self._last_turn = 0
 
     def tick_soon(self, now: float) -> None:
         """Peers should know at once what has changed here: the next tick is due."""
-        self._tick_at = now
+        self._tick_at = self._tick_until = now
         self._machines.status.on_changed()
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
+        return self._next_after(min(self._tick_at, self._machines.background_fetch.next_deadline()))
+
+    def last_deadline(self) -> float:
+        """Return when `on_deadline` has to be called at the latest: what is done again and again has slack."""
+        # Asked at the end of each pass, when mostly nothing else is due.
+        background_at = self._machines.background_fetch.last_deadline()
+        return self._next_after(min(self._tick_until, background_at))
+
+    def _next_after(self, next_at: float) -> float:
         machines = self._machines
-        # Asked at the end of each pass, when mostly nothing but the next STATUS is due.
-        next_at = min(self._tick_at, machines.background_fetch.next_deadline())
         for at in (
             machines.flushes.next_deadline(),
             machines.sweeps.next_deadline(),
@@ -65,6 +73,8 @@ class Clock:
             self._tick_at = now + STATUS_SECONDS
             self._keep_house(now)
             machines.status.on_tick(now)
+            repeat_until = max(self._tick_at, machines.status.repeat_until())
+            self._tick_until = min(self._tick_at + slack_of(STATUS_SECONDS), repeat_until)
         machines.orphans.on_deadline(now)
         self._take_a_turn(now)
 

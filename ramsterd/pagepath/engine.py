@@ -219,14 +219,9 @@ class Engine:
         self._frames.on_request_failed(request_id, self._settling.settled_at)
 
     def on_link_up(
-        self,
-        node: NodeId,
-        incarnation: Incarnation,
-        *,
-        attach_count: int = 0,
-        is_eager: bool = False,
-        now: float,
-    ) -> None:
+        self, node: NodeId, incarnation: Incarnation,
+        *, attach_count: int = 0, is_eager: bool = False, now: float,
+    ) -> None:  # fmt: skip
         """A link to a peer is open; `attach_count` is the peer's, and `is_eager`: it wants each STATUS."""
         self._states.on_link_up(node, incarnation, attach_count, now, is_eager=is_eager)
 
@@ -260,8 +255,11 @@ class Engine:
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
-        tick_at, drop_at = self._clock.next_deadline(), self._settling.next_deadline()
-        return tick_at if drop_at is None else min(tick_at, drop_at)
+        return min(self._clock.next_deadline(), self._settling.next_deadline())
+
+    def last_deadline(self) -> float:
+        """Return when `on_deadline` has to be called at the latest: some of what is due has slack."""
+        return min(self._clock.last_deadline(), self._settling.next_deadline())
 
     def on_deadline(self, now: float) -> None:
         """Do what is due."""

@@ -1,11 +1,17 @@
 """Own status: what this node tells each peer of its room, and of the pages that it keeps for it.
 
 A peer is told at each tick while something changes here, or after it asked for something: it counts
-what it placed here until it is told.  Else it is told again every `REPEAT_SECONDS`: to tell and to
-hear the same again and again is most of what nodes at rest do, and it grows with their number.
+what it placed here until it is told.  Else it is told again at the first tick after
+`REPEAT_SECONDS`: to tell and to hear the same again and again is most of what nodes at rest do, and
+it grows with their number.
+
+So nodes at rest tell it together, as fireflies flash: who hears the same again tells all others,
+unless it did so a moment ago.  Then what all others tell comes in a few wake-ups, and not in one
+each.
 """
 
 from collections.abc import Hashable
+from math import inf
 from typing import Final
 
 from nodemanager.ids import NodeId
@@ -18,11 +24,16 @@ from ramsterd.remote.hold.receive_shares import ReceiveShares
 # A bit of the features in HELLO: this node asks a link for a sign of life (PROBE) when heartbeats
 # don't get through.  One without it takes each STATUS for that, and is told at each tick.
 ASKS_LINKS: Final = 2
-# Shorter than the silence after which a link says KEEPALIVE, as it is by default.
-REPEAT_SECONDS: Final = 1.5
-# What is reported of a node whose link brought something so lately is not believed: two probe
-# intervals (`heartbeat.roster`).
-REPEAT_PROBES: Final = 1.5
+REPEAT_SECONDS: Final = 1.4
+# The tick after that has slack until then.  Shorter than the silence after which a link says
+# KEEPALIVE, as it is by default.
+REPEAT_SECONDS_MAX: Final = 1.9
+# Who hears a peer repeat its own tells again from then on.
+FOLLOW_SECONDS: Final = 1.0
+assert FOLLOW_SECONDS < REPEAT_SECONDS < REPEAT_SECONDS_MAX
+# All of them are of a second between probes, and shorter with shorter ones: what is reported of a
+# node whose link brought something so lately is not believed, two intervals (`heartbeat.roster`).
+PROBE_SECONDS: Final = 1.0
 
 
 class OwnStatus:
@@ -43,10 +54,13 @@ class OwnStatus:
         self._foreign = foreign
         self._receive_shares = receive_shares
         self._outbox = outbox
-        self._repeat_seconds = min(REPEAT_SECONDS, REPEAT_PROBES * probe_seconds)
+        # How long they are here: with more than that between probes they stay.
+        self._part = min(1.0, probe_seconds / PROBE_SECONDS)
         # What it was made of when all were told last; and by peer, when it was told.
         self._told_of: Hashable = None
         self._told_at: dict[NodeId, float] = {}
+        # When all were told again last: each that repeats its own asks for that.
+        self._repeated_at = -inf
         # Peers that asked for something since they were told, and those that are told at each tick.
         self._asked: set[NodeId] = set()
         self._eager: set[NodeId] = set()
@@ -76,10 +90,34 @@ class OwnStatus:
         """Tell those peers that are linked, and may not know how we are."""
         made_of = self._made_of(now)
         is_changed, self._told_of = made_of != self._told_of, made_of
-        due = now - self._repeat_seconds
-        told_at, asked, eager = self._told_at, self._asked, self._eager
+        asked, eager = self._asked, self._eager
         for node in self._nodes.nodes():
-            if is_changed or told_at.get(node, due) <= due or node in asked or node in eager:
+            if is_changed or node in asked or node in eager:
+                self.send(node, now)
+        if self._oldest_told_at() <= now - REPEAT_SECONDS * self._part:
+            self._repeat(now)
+
+    def on_repeated(self, now: float) -> None:
+        """A peer told the same as before."""
+        due = now - FOLLOW_SECONDS * self._part
+        if self._repeated_at <= due and self._oldest_told_at() <= due:
+            self._repeat(now)
+
+    def repeat_until(self) -> float:
+        """Return when peers are to be told again at the latest."""
+        return self._oldest_told_at() + REPEAT_SECONDS_MAX * self._part
+
+    def _oldest_told_at(self) -> float:
+        """Return when that linked peer was told that waits the longest; infinite: there is none."""
+        told_at, is_linked = self._told_at, self._nodes.is_linked
+        linked = filter(is_linked, self._nodes.nodes())
+        return min((told_at.get(node, -inf) for node in linked), default=inf)
+
+    def _repeat(self, now: float) -> None:
+        """Tell all again, but those who know it since a moment ago: next time they are told with the others."""
+        self._repeated_at, due = now, now - FOLLOW_SECONDS * self._part
+        for node in self._nodes.nodes():
+            if self._told_at.get(node, due) <= due:
                 self.send(node, now)
 
     def _made_of(self, now: float) -> Hashable:

@@ -177,6 +177,8 @@ class PeerStates:
     def on_status(self, node: NodeId, status: PeerStatus, now: float) -> None:
         """A peer told how much room it has, and how many pages of ours."""
         before = self._nodes.status(node)
+        if status == before:
+            self._machines.status.on_repeated(now)
         self._publish(self._nodes.on_status(node, status, now=now))
         self._machines.remotifier.on_status(node, status)
         has_more_room = before is None or status.free_bytes > before.free_bytes

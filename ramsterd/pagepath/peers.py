@@ -31,6 +31,7 @@ from nodemanager.states import LinkState, Verdict
 from nodemanager.table import NodeRow
 from ramsterd.asking.exchange import Exchange
 from ramsterd.asking.messages import ALL_LIMITS, AskingMessage
+from ramsterd.host.loop_clock import may_end_from
 from ramsterd.membership.addresses import Addresses, is_up
 from ramsterd.membership.believed_incarnations import believed
 from ramsterd.membership.members import Members
@@ -360,7 +361,8 @@ class Peers:
 
     async def _watch_clock(self) -> None:
         while True:
-            with trio.CancelScope(deadline=self._alarm()) as self._waiting:
+            self._waiting = trio.CancelScope(deadline=self._alarm())
+            with self._waiting, may_end_from(self._engine.next_deadline(), self._waiting):
                 await trio.sleep_forever()
             self._waiting = None
             now = trio.current_time()
@@ -376,7 +378,7 @@ class Peers:
         self.settle()
 
     def _alarm(self) -> float:
-        mine, theirs = self._engine.next_deadline(), self.front_ends.next_deadline()
+        mine, theirs = self._engine.last_deadline(), self.front_ends.next_deadline()
         return mine if theirs is None else min(mine, theirs)
 
     def _set_alarm(self) -> None:

@@ -9,6 +9,7 @@ which costs next to nothing.
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from ramsterd.pagepath.effects import Effect, GetDone, Replicated
@@ -90,9 +91,9 @@ class Settling:
                 phase(now)
         return self._outbox.take()
 
-    def next_deadline(self) -> float | None:
-        """Return when more is to be dropped."""
-        return self._drop_at
+    def next_deadline(self) -> float:
+        """Return when more is to be dropped; infinite: nothing is."""
+        return inf if self._drop_at is None else self._drop_at
 
     # Room.
 

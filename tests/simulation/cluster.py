@@ -98,7 +98,7 @@ class Node:
     work_before: dict[str, int] = field(default_factory=dict)
 
     def next_alarm(self) -> float:
-        return world_of(self.peers._alarm(), self.behind)
+        return world_of(min(self.peers._alarm(), self.engine.next_deadline()), self.behind)
 
     def has_done_nothing(self) -> bool:
         return self.engine.store.work.snapshot() == self.work_before

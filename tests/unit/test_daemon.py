@@ -130,6 +130,25 @@ async def test_what_its_own_pages_were_is_said_before_it_stops(
     assert "stopped" in told[-1]
 
 
+async def test_whatever_happens_is_a_sign_that_a_new_snapshot_has_something_to_show(
+    tmp_path: Path,
+) -> None:
+    daemon = make_daemon(tmp_path)
+
+    def write() -> None:
+        with NbdClient.connect(tmp_path / "nbd", "disk") as client:
+            client.write(0, PAGE)
+
+    async with running(daemon, tmp_path):
+        before = daemon._sources.signs_of_change()
+        assert daemon._sources.signs_of_change() == before
+        await trio.to_thread.run_sync(write)
+        after_write = daemon._sources.signs_of_change()
+        assert after_write != before
+        daemon.engine.set_budget(4 * MIB, now=trio.current_time())
+        assert daemon._sources.signs_of_change() != after_write
+
+
 async def test_a_socket_that_is_taken_is_why_it_can_not_serve(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as taken:
         taken.bind(str(tmp_path / "nbd"))

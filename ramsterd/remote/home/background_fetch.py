@@ -9,6 +9,7 @@ from typing import Final
 
 from config.model import RemoteConfig
 from ramsterd.core.store import Store
+from ramsterd.host.slack import slack_of
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder
@@ -53,6 +54,7 @@ class BackgroundFetch:
         )
         self._machines = (self.rebuilder, self.owner_recall, self.repatriator)
         self._tick_at = 0.0
+        self._is_busy = True
 
     def set_rates(self, remote: RemoteConfig) -> None:
         """Change how many pages a second are fetched."""
@@ -67,10 +69,15 @@ class BackgroundFetch:
         """A holder is ready to keep so many pages of ours."""
         self.owner_recall.on_recall(holder, pages_max)
         self._tick_at = min(self._tick_at, now + BUSY_SECONDS)
+        self._is_busy = True
 
     def next_deadline(self) -> float:
         """Return when the next tick is due."""
         return self._tick_at
+
+    def last_deadline(self) -> float:
+        """Return when it is to be done at the latest: while nothing is fetched it has slack."""
+        return self._tick_at if self._is_busy else self._tick_at + slack_of(IDLE_SECONDS)
 
     def on_deadline(
         self, now: float, *, left_total: int, is_any_remote: bool, is_draining: bool
@@ -90,8 +97,8 @@ class BackgroundFetch:
         self.repatriator.on_tick(
             now=now, left_total=left_total, is_remote=is_any_remote, is_eager=is_draining
         )
-        is_busy = any(each.is_busy for each in self._machines)
-        self._tick_at = now + (BUSY_SECONDS if is_busy else IDLE_SECONDS)
+        self._is_busy = any(each.is_busy for each in self._machines)
+        self._tick_at = now + (BUSY_SECONDS if self._is_busy else IDLE_SECONDS)
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was for one of these."""

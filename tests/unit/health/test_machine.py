@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from ramsterd.health.codes import Code, Severity
+from ramsterd.health.facts import Facts
 from ramsterd.health.machine import Health, NothingToMute
 from ramsterd.health.mutes import MuteEnded
 from ramsterd.health.watch import Change
@@ -104,3 +105,25 @@ def test_pauses_that_repeat_are_trouble_and_a_single_one_is_none() -> None:
     for second in range(215, 230):
         codes(4, 63.1, float(second))
     assert codes(4, 63.1, 230.0) == []
+
+
+def settled(health: Health, stories: list[tuple[Facts, float]]) -> list[bool]:
+    """Return whether it is settled after each snapshot."""
+    found = []
+    for facts, now in stories:
+        health.on_facts(facts, now)
+        found.append(health.is_settled)
+    return found
+
+
+def test_time_alone_changes_nothing_once_all_codes_have_appeared_or_cleared() -> None:
+    unlinked = with_peers(peer("beta", is_linked=False))
+    stories = [(FACTS, 0.0), (unlinked, 1.0), (unlinked, 10.0), (FACTS, 11.0), (FACTS, 20.0)]
+    assert settled(Health(), stories) == [True, False, True, False, True]
+
+
+def test_a_mute_ends_by_itself() -> None:
+    health, facts = Health(), with_peers(down("beta"))
+    assert settled(health, [(facts, 0.0)]) == [True]
+    health.mute(Code.NODE_DOWN, 60.0, 1.0)
+    assert settled(health, [(facts, 2.0), (facts, 61.0)]) == [False, True]

@@ -11,12 +11,14 @@ import trio.testing
 from ramsterd.host.loop_clock import (
     LOOK_SECONDS,
     LoopClock,
+    may_end_from,
     pause_statistics,
     sleep_to_turn,
     sleep_until_pause,
     watch_pauses,
     world_time,
 )
+from ramsterd.host.slack import slack_of
 
 
 class World:
@@ -149,6 +151,57 @@ def test_looks_whose_times_are_multiples_of_each_other_come_in_one_round() -> No
     assert set(looks[2.0]) <= set(looks[0.5])
     for seconds, times in looks.items():
         assert all((at - 1000.0) % seconds < 0.02 for at in times)
+
+
+def woken_at(wakes: tuple[float, ...]) -> float:
+    """Return when a look that is due at 2.0 wakes, if the loop wakes up at these times for other reasons."""
+    world = World()
+    looked: list[float] = []
+
+    async def look() -> None:
+        await sleep_to_turn(2.0)
+        looked.append(round(world.seconds - 1000.0, 3))
+
+    async def story() -> None:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        with near, far:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(look)
+                await trio.testing.wait_all_tasks_blocked()
+                for at in wakes:
+                    world.seconds = 1000.0 + at
+                    far.send(b"!")
+                    await trio.lowlevel.wait_readable(near)
+                    near.recv(1)
+                    await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+
+    trio.run(story, clock=LoopClock(world))
+    return looked[0]
+
+
+def test_a_look_that_is_due_is_done_in_a_wake_up_that_comes_anyway() -> None:
+    assert woken_at((0.4, 0.8, 1.2, 1.6, 1.9, 2.2, 2.6)) == 2.2
+
+
+def test_a_loop_that_sleeps_looks_no_later_than_its_slack() -> None:
+    async def story(_: World) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleep_to_turn, 2.0)
+            await trio.testing.wait_all_tasks_blocked()
+            sleep_seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            assert sleep_seconds == pytest.approx(2.0 + slack_of(2.0))
+            nursery.cancel_scope.cancel()
+
+    run(story)
+
+
+async def test_another_clock_has_no_slack(autojump_clock: trio.testing.MockClock) -> None:
+    began_at = trio.current_time()
+    with trio.CancelScope(deadline=began_at + 9.0) as scope, may_end_from(began_at + 2.0, scope):
+        await trio.sleep_forever()
+    assert trio.current_time() == began_at + 2.0
 
 
 async def test_a_turn_that_ends_just_now_is_not_taken_twice(

@@ -1,5 +1,6 @@
 """What time does: house, STATUS, and one slice of long work in a pass."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,8 +8,10 @@ import pytest
 
 from nodemanager.placement import Candidate
 from ramsterd.core.page import PoolKind
+from ramsterd.host.slack import slack_of
 from ramsterd.pagepath.clock import STATUS_SECONDS
 from ramsterd.pagepath.effects import Resized
+from ramsterd.pagepath.own_status import FOLLOW_SECONDS, REPEAT_SECONDS, REPEAT_SECONDS_MAX
 from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
@@ -87,6 +90,34 @@ def test_the_next_deadline_is_never_later_than_the_next_status(made: MadeEngine)
     for _ in range(20):
         assert made.engine.next_deadline() <= made.now + STATUS_SECONDS
         made.wait(0.1)
+
+
+def test_a_tick_has_slack_and_a_change_that_peers_should_know_has_none(made: MadeEngine) -> None:
+    made.wait(4 * STATUS_SECONDS)
+    last = made.engine.last_deadline() - made.engine.next_deadline()
+    assert 0 < last <= slack_of(STATUS_SECONDS)
+    made.engine.on_members(cluster_of(3), now=made.now)
+    assert made.engine.last_deadline() == made.now
+
+
+def test_however_late_a_tick_is_peers_are_told_again_in_time(made: MadeEngine) -> None:
+    told_at = [made.now]
+    while made.now < 20.0:
+        if sends(made.wait(made.engine.last_deadline() - made.now), MessageType.STATUS):
+            told_at.append(made.now)
+    apart = [after - before for before, after in itertools.pairwise(told_at[2:])]
+    assert min(apart) >= REPEAT_SECONDS
+    assert max(apart) <= REPEAT_SECONDS_MAX + 1e-9
+
+
+def test_a_peer_that_repeats_its_own_is_told_again_too(made: MadeEngine) -> None:
+    told = []
+    for seconds in (FOLLOW_SECONDS, FOLLOW_SECONDS / 2, FOLLOW_SECONDS / 2):
+        made.now += seconds
+        told.append(len(sends(made.hear(ONE), MessageType.STATUS)))
+    assert told == [1, 0, 1]
+    made.now += FOLLOW_SECONDS
+    assert not sends(made.hear(ONE, free_bytes=1), MessageType.STATUS), "that is news"
 
 
 def test_no_zpage_moves_while_a_client_waits_for_copies(made: MadeEngine) -> None:

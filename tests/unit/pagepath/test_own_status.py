@@ -13,7 +13,7 @@ from ramsterd.core.store import Store
 from ramsterd.pagepath.clock import STATUS_SECONDS
 from ramsterd.pagepath.effects import Send
 from ramsterd.pagepath.outbox import Outbox
-from ramsterd.pagepath.own_status import REPEAT_SECONDS, OwnStatus
+from ramsterd.pagepath.own_status import REPEAT_SECONDS, REPEAT_SECONDS_MAX, OwnStatus
 from ramsterd.remote import wire
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.receive_shares import ReceiveShares
@@ -130,6 +130,36 @@ def resting(teller: Teller) -> Teller:
 
 def test_at_rest_the_same_is_told_again_after_a_while_only(resting: Teller) -> None:
     assert ticks(resting, 0.5, 6) == [set(), set(), {ONE, OTHER}, set(), set(), {ONE, OTHER}]
+
+
+def test_those_who_know_it_since_different_times_are_told_together_from_then_on(
+    resting: Teller,
+) -> None:
+    resting.status.on_link_up(OTHER, 0.3, is_eager=False)
+    resting.told()
+    assert ticks(resting, 0.5, 6) == [set(), set(), {ONE, OTHER}, set(), set(), {ONE, OTHER}]
+
+
+def test_who_hears_the_same_again_tells_it_too_unless_it_did_so_a_moment_ago(
+    resting: Teller,
+) -> None:
+    """Nodes at rest tell it together, and wake each other up once and not one by one."""
+    told = []
+    for now in (0.9, 1.1, 1.2, 2.0, 2.15):
+        resting.status.on_repeated(now)
+        told.append(set(resting.told()))
+    assert told == [set(), {ONE, OTHER}, set(), set(), {ONE, OTHER}]
+    assert ticks(resting, 2.5, 3) == [set(), set(), set()]
+
+
+def test_one_that_hears_others_tells_all_no_later_than_without_them(resting: Teller) -> None:
+    assert resting.status.repeat_until() == REPEAT_SECONDS_MAX
+    resting.status.on_repeated(1.2)
+    assert resting.status.repeat_until() == pytest.approx(1.2 + REPEAT_SECONDS_MAX)
+    alone = Teller()
+    assert alone.status.repeat_until() == float("inf")
+    alone.status.on_repeated(9.0)
+    assert alone.told() == {}
 
 
 def test_what_changes_here_is_told_to_all_at_the_next_tick(resting: Teller) -> None:

@@ -2,6 +2,7 @@
 
 from config.model import RemoteConfig
 from ramsterd.core.table_words import FIRST_NODE
+from ramsterd.host.slack import slack_of
 from ramsterd.remote.home.background_fetch import BUSY_SECONDS, IDLE_SECONDS, BackgroundFetch
 from ramsterd.remote.home.leaf_fetch import STAY_BELOW
 from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
@@ -62,6 +63,14 @@ def test_with_nothing_to_do_the_interval_is_idle() -> None:
     assert owner.background_fetch.next_deadline() == IDLE_SECONDS
     owner.tick(IDLE_SECONDS)
     assert owner.background_fetch.next_deadline() == 2 * IDLE_SECONDS
+
+
+def test_a_tick_has_slack_while_nothing_is_fetched() -> None:
+    owner = Returning()
+    assert owner.background_fetch.last_deadline() == IDLE_SECONDS + slack_of(IDLE_SECONDS)
+    owner.note(owner.put_and_send(ONE))
+    owner.tick(1.0)
+    assert owner.background_fetch.last_deadline() == 1.0 + BUSY_SECONDS
 
 
 def test_before_its_time_a_tick_does_nothing() -> None:
