@@ -6,6 +6,7 @@ signals, and an end of its own.  `tests.helpers.programs` asks it for programs, 
 """
 
 import atexit
+import codecs
 import ctypes
 import gc
 import importlib
@@ -44,7 +45,8 @@ def import_all() -> None:
 
 
 def fill_caches() -> None:
-    """Have types of a snapshot looked up once, and not by each daemon for its first answer."""
+    """Have types of a snapshot, and how names of hosts are written, looked up once, and not by each daemon."""
+    codecs.lookup("idna")
     to_plain = importlib.import_module("ramsterd.observe.snapshot").to_plain
     made = importlib.import_module("tests.helpers.made_statistics").made_statistics()
     to_plain(made, {})
