@@ -4,7 +4,8 @@
 
 Requests of 4 KiB go through passes of a connection as they come from a socket, 32 or 1 at a time, over a whole
 engine whose pages are all here.  Beside it the same pages go to the store, one call a page, and to the bare codec;
-and where the compiled loops were built, through passes that do without them.  Processor time of one process and
+and where the compiled loops were built, through passes that do without them.  Writes are of what is there already, or
+of other pages.  Processor time of one process and
 nobody else to wait for: a change of the front end shows here that drowns in the noise of two programs.
 """
 
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice, product
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import lz4.block
@@ -115,6 +116,11 @@ def requests(command: Command, pages: list[bytes], depth: int) -> list[bytes]:
     return [b"".join(some) for some in iter(lambda: list(islice(each, depth)), [])]
 
 
+def serve_next(front_end: NbdFrontEnd, received: Iterator[list[bytes]]) -> None:
+    """Serve what is received next."""
+    front_end.serve(next(received))
+
+
 def put_each(front_end: NbdFrontEnd, pages: list[bytes]) -> None:
     """Call the store once for each page."""
     put, pool = front_end.engine.store.put, front_end.pool
@@ -187,4 +193,13 @@ def scene(setting: Setting) -> Iterator[Sequence[Work]]:
         }
         name = f"{command.name} of 4 KiB, {depth} at a time"
         works.append(Work(name, "us", {**passes, **beside[command]}))
+    # A disk is seldom written with what it has: most zpages are of another class than those they replace.
+    rotated = [*pages[count // 3 :], *pages[: count // 3]]
+    contents = [requests(Command.WRITE, each, 32) for each in (rotated, pages)]
+    passes = {
+        who: timed(partial(serve_next, each, cycle(contents)), count)
+        for who, each in front_ends.items()
+    }
+    beside_others = {BARE: beside[Command.WRITE][BARE]}
+    works.append(Work("WRITE of other pages, 32 at a time", "us", {**passes, **beside_others}))
     yield works
