@@ -32,6 +32,10 @@ class Loops:
         free_slots: object,
         leaf_used: object,
         free_rows: list[int],
+        stacks: list[list[list[int]]],
+        open_blocks: list[list[int]],
+        room_next: array[int],
+        room_previous: array[int],
     ) -> Self: ...
     def get_each(
         self,
@@ -91,7 +95,7 @@ class Loops:
         prefix: int,
         index: int,
         pages: memoryview,
-        stacks: Sequence[list[int]],
+        family: int,
         blocks: set[int] | None,
         serial: int,
         serial_limit: int,
@@ -109,7 +113,7 @@ class Loops:
         is_writable: bool,
         pages_max: int,
         skip: int,
-        stacks: Sequence[list[int]],
+        family: int,
         blocks: set[int] | None,
         serial: int,
         serial_limit: int,

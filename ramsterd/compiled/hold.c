@@ -25,13 +25,6 @@ static int check_room(const Room *room) {
     return -1;
 }
 
-static void release_room(Room *room) {
-    Py_buffer *buffers[] = {&room->blocks.next, &room->blocks.previous, &room->taken,
-                            &room->free,        &room->frames.next,     &room->frames.previous};
-    for (size_t place = 0; place < sizeof buffers / sizeof *buffers; place++)
-        PyBuffer_Release(buffers[place]);
-}
-
 /* Put. */
 
 typedef struct {

@@ -53,6 +53,8 @@ typedef struct {
     PyObject_HEAD
     Py_buffer arena, slot_rows, rows, redo, entries, slots_of_class;
     PyObject *chunks_of_block, *block_state, *free_slots, *leaf_used, *free_rows;
+    /* By family: a stack and an open block for each class; and the lists of closed blocks with free slots. */
+    PyObject *stacks, *open_blocks, *room_next, *room_previous;
 } Loops;
 
 /* What a call has of the arrays. */
@@ -78,11 +80,12 @@ typedef struct {
 
 typedef struct {
     PyObject *stacks, *blocks;
+    Py_ssize_t family;
     int takes_slots;
     /* The newest serial, and the last that may be used. */
     uint64_t serial, serial_limit;
     Py_ssize_t zpages, zbytes, stored_bytes, raws, zeros, fills, holes;
-    int ends_count, leaves_count, versions_count, drops_rows;
+    int ends_count, leaves_count, versions_count, drops_rows, has_freed;
     /* The class of the page that ended it, if that found no slot ready; -1: it needs one, and may take none; else 0. */
     int wanted_chunks;
     /* Slots and, as negative numbers, rows that are to be freed, in this order. */
@@ -119,6 +122,7 @@ int find_slots(Columns *columns, Room *room, uint32_t chunks);
 int find_rows(Loops *self, Room *room);
 int free_row(Loops *self, Room *room, uint32_t number);
 int free_slot_with_room(Loops *self, Columns *columns, Room *room, uint32_t location);
+void release_room(Room *room);
 /* The owner's side of the remote path. */
 PyObject *loops_get_each(Loops *self, PyObject *args);
 PyObject *loops_gather(Loops *self, PyObject *args);
@@ -194,14 +198,14 @@ static inline uint16_t load_half(const Py_buffer *column, Py_ssize_t place) {
 int decode_zpage(uint32_t packed, const uint8_t *zpage, uint64_t checksum, uint8_t *page);
 int decode_row(const Loops *self, const Columns *columns, const Row *row, uint8_t *page);
 int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint8_t *page);
-int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots);
+int put_begin(const Loops *self, Put *put, Py_ssize_t family, PyObject *blocks, uint64_t serial, uint64_t limit,
+              int takes_slots);
 PyObject *put_end(Loops *self, Columns *columns, Put *put);
 
 /* Parts of a put that other loops have, too: see put.c. */
 void store_entry(Loops *self, uint32_t place, uint32_t entry);
 uint32_t top_of(PyObject *stack);
 int pop_from(PyObject *stack);
-int free_slot(Loops *self, Columns *columns, PyObject *stacks, uint32_t location);
 int append_number(PyObject *list, int64_t number);
 
 PyObject *loops_get(Loops *self, PyObject *args);

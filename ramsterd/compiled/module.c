@@ -49,7 +49,7 @@ void columns_release(Columns *columns) {
         PyBuffer_Release(&columns->buffers[--columns->count]);
 }
 
-/* put(root, shift, prefix, index, pages, stacks, blocks, serial, serial_limit, takes_slots) -> (how many, put or None)
+/* put(root, shift, prefix, index, pages, family, blocks, serial, serial_limit, takes_slots) -> (how many, put or None)
 
    Put the pages of a run up to the first that is not everyday. */
 PyObject *loops_put(Loops *self, PyObject *args) {
@@ -57,15 +57,16 @@ PyObject *loops_put(Loops *self, PyObject *args) {
     Put put;
     Py_buffer pages;
     unsigned long long prefix, index, serial, limit;
-    PyObject *stacks, *blocks;
+    Py_ssize_t family;
+    PyObject *blocks;
     int takes_slots;
-    if (!PyArg_ParseTuple(args, "IiKKy*O!OKKp", &tree.root, &tree.shift, &prefix, &index, &pages, &PyList_Type, &stacks,
-                          &blocks, &serial, &limit, &takes_slots))
+    if (!PyArg_ParseTuple(args, "IiKKy*nOKKp", &tree.root, &tree.shift, &prefix, &index, &pages, &family, &blocks,
+                          &serial, &limit, &takes_slots))
         return NULL;
     tree.prefix = prefix;
     Columns columns;
     PyObject *result = NULL;
-    if (put_begin(&put, stacks, blocks, serial, limit, takes_slots) < 0 || columns_acquire(self, &columns, 1) < 0)
+    if (put_begin(self, &put, family, blocks, serial, limit, takes_slots) < 0 || columns_acquire(self, &columns, 1) < 0)
         goto release;
     Py_ssize_t done = 0, count = pages.len / PAGE_BYTES;
     int put_one = 1;
@@ -101,11 +102,14 @@ static int acquire_mapping(PyObject *view, Py_buffer *buffer, Py_ssize_t unit) {
 static PyObject *loops_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     PyObject *arena, *slot_rows, *rows, *redo, *entries, *slots_of_class;
     PyObject *chunks_of_block, *block_state, *free_slots, *leaf_used, *free_rows;
-    static char *names[] = {"arena",       "slot_rows",  "rows",      "redo",      "entries", "slots_of_class", "chunks_of_block",
-                            "block_state", "free_slots", "leaf_used", "free_rows", NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, named, "OOOOOOOOOOO!", names, &arena, &slot_rows, &rows, &redo, &entries,
+    PyObject *stacks, *open_blocks, *room_next, *room_previous;
+    static char *names[] = {"arena",     "slot_rows",      "rows",            "redo",         "entries",
+                            "slots_of_class", "chunks_of_block", "block_state", "free_slots", "leaf_used",
+                            "free_rows", "stacks",         "open_blocks",     "room_next",    "room_previous", NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, named, "OOOOOOOOOOO!O!O!OO", names, &arena, &slot_rows, &rows, &redo, &entries,
                                      &slots_of_class, &chunks_of_block, &block_state, &free_slots, &leaf_used,
-                                     &PyList_Type, &free_rows))
+                                     &PyList_Type, &free_rows, &PyList_Type, &stacks, &PyList_Type, &open_blocks,
+                                     &room_next, &room_previous))
         return NULL;
     Loops *self = (Loops *)type->tp_alloc(type, 0);
     if (self == NULL)
@@ -115,6 +119,10 @@ static PyObject *loops_new(PyTypeObject *type, PyObject *args, PyObject *named) 
     self->free_slots = Py_NewRef(free_slots);
     self->leaf_used = Py_NewRef(leaf_used);
     self->free_rows = Py_NewRef(free_rows);
+    self->stacks = Py_NewRef(stacks);
+    self->open_blocks = Py_NewRef(open_blocks);
+    self->room_next = Py_NewRef(room_next);
+    self->room_previous = Py_NewRef(room_previous);
     if (acquire_mapping(arena, &self->arena, 64) < 0 || acquire_mapping(slot_rows, &self->slot_rows, 4) < 0 ||
         acquire_mapping(rows, &self->rows, 8) < 0 || acquire_mapping(redo, &self->redo, 8) < 0 ||
         acquire_mapping(entries, &self->entries, 4) < 0 ||
@@ -139,6 +147,10 @@ static void loops_dealloc(Loops *self) {
     Py_XDECREF(self->free_slots);
     Py_XDECREF(self->leaf_used);
     Py_XDECREF(self->free_rows);
+    Py_XDECREF(self->stacks);
+    Py_XDECREF(self->open_blocks);
+    Py_XDECREF(self->room_next);
+    Py_XDECREF(self->room_previous);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 

@@ -35,18 +35,65 @@ int pop_from(PyObject *stack) {
     return PyList_SetSlice(stack, size - 1, size, NULL);
 }
 
-int put_begin(Put *put, PyObject *stacks, PyObject *blocks, uint64_t serial, uint64_t limit, int takes_slots) {
+static int has_all_classes(PyObject *families, Py_ssize_t family) {
+    PyObject *classes = family < 0 || family >= PyList_GET_SIZE(families) ? NULL : PyList_GET_ITEM(families, family);
+    return classes != NULL && PyList_Check(classes) && PyList_GET_SIZE(classes) == CLASSES;
+}
+
+int put_begin(const Loops *self, Put *put, Py_ssize_t family, PyObject *blocks, uint64_t serial, uint64_t limit,
+              int takes_slots) {
     memset(put, 0, offsetof(Put, ends));
-    put->stacks = stacks;
+    if (!has_all_classes(self->stacks, family) || !has_all_classes(self->open_blocks, family)) {
+        PyErr_SetString(PyExc_ValueError, "a stack and a block for each class");
+        return -1;
+    }
+    put->stacks = PyList_GET_ITEM(self->stacks, family);
+    put->family = family;
     put->blocks = blocks == Py_None ? NULL : blocks;
     put->takes_slots = takes_slots;
     put->serial = serial;
     put->serial_limit = limit;
-    if (PyList_GET_SIZE(stacks) != CLASSES) {
-        PyErr_SetString(PyExc_ValueError, "a stack for each class");
+    return 0;
+}
+
+static int acquire_room(const Loops *self, const Put *put, Room *room) {
+    memset(room, 0, sizeof *room);
+    room->stacks = put->stacks;
+    room->open_block = PyList_GET_ITEM(self->open_blocks, put->family);
+    room->blocks.heads = (uint32_t)(PyList_GET_SIZE(self->stacks) * CLASSES);
+    room->first_list = (uint32_t)(put->family * CLASSES);
+    if (PyObject_GetBuffer(self->room_next, &room->blocks.next, PyBUF_WRITABLE) < 0)
+        return -1;
+    if (PyObject_GetBuffer(self->room_previous, &room->blocks.previous, PyBUF_WRITABLE) < 0) {
+        PyBuffer_Release(&room->blocks.next);
         return -1;
     }
     return 0;
+}
+
+/* Free the slots of what was replaced, as far as that is everyday; what is not is left, in the order in which it came. */
+static void give_back(Loops *self, Columns *columns, Put *put, Room *room) {
+    int left = 0;
+    put->has_freed |= put->ends_count > 0;
+    for (int place = 0; place < put->ends_count; place++) {
+        int64_t end = put->ends[place];
+        /* A row frees a slot, too, and others are to be freed before or after that. */
+        if (put->drops_rows || !free_slot_with_room(self, columns, room, (uint32_t)end))
+            put->ends[left++] = end;
+    }
+    put->ends_count = left;
+}
+
+/* Have slots of a block that is there in the empty stack of a class, behind what was replaced, as core.hot does; return 1,
+   0 if that is for Python, -1 for an exception. */
+static int find_slot(Loops *self, Columns *columns, Put *put, uint32_t chunks) {
+    Room room;
+    if (acquire_room(self, put, &room) < 0)
+        return -1;
+    give_back(self, columns, put, &room);
+    int found = put->ends_count ? 0 : find_slots(columns, &room, chunks);
+    release_room(&room);
+    return found;
 }
 
 /* A new version of a page that has a row: the record is whole before it is committed, and done before it is cleared. */
@@ -151,12 +198,14 @@ static int put_zpage(Loops *self, Columns *columns, Put *put, uint32_t before, R
             put->wanted_chunks = -1;
             return 0;
         }
+        if (before < FIRST_ROW && (!(number = top_of(self->free_rows)) || row_at(self, number) == NULL))
+            return 0;
+        if (!PyList_GET_SIZE(stack) && find_slot(self, columns, put, chunks) < 0)
+            return -1;
         if (!(location = top_of(stack))) {
             put->wanted_chunks = (int)chunks;
             return 0;
         }
-        if (before < FIRST_ROW && (!(number = top_of(self->free_rows)) || row_at(self, number) == NULL))
-            return 0;
     }
     int64_t start = slot_start(self, columns, location, zbytes);
     if (start < 0)
@@ -233,23 +282,6 @@ int put_page(Loops *self, Columns *columns, Put *put, uint32_t place, const uint
     return result;
 }
 
-/* Take a slot back if that changes nothing but its bit; as Zbud.free_many. */
-int free_slot(Loops *self, Columns *columns, PyObject *stacks, uint32_t location) {
-    size_t block = location >> SLOT_SHIFT;
-    uint32_t chunks = columns->chunks_of_block[block], before = columns->free_slots[block];
-    uint32_t mask = before | 1u << (location & SLOT_MASK);
-    int slots = ((uint8_t *)self->slots_of_class.buf)[chunks], state = columns->block_state[block];
-    if (state == STATE_CLOSED && (!before || __builtin_popcount(mask) == slots))
-        return 0;
-    if (state == STATE_OPEN) {
-        Py_ssize_t stacked = PyList_GET_SIZE(PyList_GET_ITEM(stacks, chunks));
-        if (__builtin_popcount(mask) + stacked == slots)
-            return 0;
-    }
-    columns->free_slots[block] = mask;
-    return 1;
-}
-
 int append_number(PyObject *list, int64_t number) {
     PyObject *made = PyLong_FromLongLong(number);
     int result = made == NULL ? -1 : PyList_Append(list, made);
@@ -257,21 +289,21 @@ int append_number(PyObject *list, int64_t number) {
     return result;
 }
 
-/* Free what was replaced, as far as that is everyday.  What is not is left to Python, in the order in which it came:
-   slots, and rows as negative numbers. */
+/* Free what was replaced, and return what is left to Python: slots, and rows as negative numbers. */
 static PyObject *end_all(Loops *self, Columns *columns, Put *put) {
-    PyObject *left = NULL;
-    for (int place = 0; place < put->ends_count; place++) {
-        int64_t end = put->ends[place];
-        /* A row frees a slot, too, and others are to be freed before or after that. */
-        if (!put->drops_rows && free_slot(self, columns, put->stacks, (uint32_t)end))
-            continue;
-        if ((left == NULL && (left = PyList_New(0)) == NULL) || append_number(left, end) < 0) {
-            Py_XDECREF(left);
-            return NULL;
-        }
+    if (!put->ends_count)
+        return Py_NewRef(Py_None);
+    Room room;
+    if (acquire_room(self, put, &room) < 0)
+        return NULL;
+    give_back(self, columns, put, &room);
+    release_room(&room);
+    PyObject *left = put->ends_count ? PyList_New(0) : Py_NewRef(Py_None);
+    for (int place = 0; left != NULL && place < put->ends_count; place++) {
+        if (append_number(left, put->ends[place]) < 0)
+            Py_CLEAR(left);
     }
-    return left == NULL ? Py_NewRef(Py_None) : left;
+    return left;
 }
 
 static PyObject *leaves_of(const Put *put) {
@@ -287,8 +319,8 @@ static PyObject *leaves_of(const Put *put) {
 
 /* Return what Python has to count, and to do:
 
-   (serial, zpages, zbytes, stored bytes, raws, zeros, fills, holes, slots freed, ends or None, leaves or None, rows of
-    versions that have holders or None) */
+   (serial, zpages, zbytes, stored bytes, raws, zeros, fills, holes, whether slots were freed, ends or None, leaves or
+    None, rows of versions that have holders or None) */
 PyObject *put_end(Loops *self, Columns *columns, Put *put) {
     PyObject *ends = end_all(self, columns, put);
     PyObject *leaves = ends == NULL ? NULL : leaves_of(put);
@@ -298,6 +330,6 @@ PyObject *put_end(Loops *self, Columns *columns, Put *put) {
     }
     const char *versions = put->versions_count ? (const char *)put->versions : NULL;
     return Py_BuildValue("KnnnnnnniNNy#", (unsigned long long)put->serial, put->zpages, put->zbytes, put->stored_bytes,
-                         put->raws, put->zeros, put->fills, put->holes, put->ends_count, ends, leaves, versions,
+                         put->raws, put->zeros, put->fills, put->holes, put->has_freed, ends, leaves, versions,
                          (Py_ssize_t)put->versions_count * (Py_ssize_t)sizeof(Row));
 }

@@ -130,6 +130,23 @@ int free_row(Loops *self, Room *room, uint32_t number) {
     return 1;
 }
 
+/* Take a slot back if that changes nothing but its bit; as Zbud.free_many. */
+static int free_slot(Loops *self, Columns *columns, PyObject *stacks, uint32_t location) {
+    size_t block = location >> SLOT_SHIFT;
+    uint32_t chunks = columns->chunks_of_block[block], before = columns->free_slots[block];
+    uint32_t mask = before | 1u << (location & SLOT_MASK);
+    int slots = ((uint8_t *)self->slots_of_class.buf)[chunks], state = columns->block_state[block];
+    if (state == STATE_CLOSED && (!before || __builtin_popcount(mask) == slots))
+        return 0;
+    if (state == STATE_OPEN) {
+        Py_ssize_t stacked = PyList_GET_SIZE(PyList_GET_ITEM(stacks, chunks));
+        if (__builtin_popcount(mask) + stacked == slots)
+            return 0;
+    }
+    columns->free_slots[block] = mask;
+    return 1;
+}
+
 /* Take a slot back, if its block has zpages behind it; as Zbud.free_many.  0: it has not. */
 int free_slot_with_room(Loops *self, Columns *columns, Room *room, uint32_t location) {
     size_t block = location >> SLOT_SHIFT;
@@ -141,4 +158,11 @@ int free_slot_with_room(Loops *self, Columns *columns, Room *room, uint32_t loca
         return 0;
     columns->free_slots[block] = 1u << (location & SLOT_MASK);
     return 1;
+}
+
+void release_room(Room *room) {
+    Py_buffer *buffers[] = {&room->blocks.next, &room->blocks.previous, &room->taken,
+                            &room->free,        &room->frames.next,     &room->frames.previous};
+    for (size_t place = 0; place < sizeof buffers / sizeof *buffers; place++)
+        PyBuffer_Release(buffers[place]);
 }

@@ -201,7 +201,7 @@ static int write_pages(Loops *self, Columns *columns, const Tree *tree, const Re
     return 1;
 }
 
-/* serve(root, shift, prefix, requests, size, is_structured, is_writable, pages_max, skip, stacks, blocks, serial,
+/* serve(root, shift, prefix, requests, size, is_structured, is_writable, pages_max, skip, family, blocks, serial,
          serial_limit)
    -> (replies or None, bytes served, reads, writes, pages read, of which local, holes, put or None, index, skip, chunks)
 
@@ -215,16 +215,17 @@ PyObject *loops_serve(Loops *self, PyObject *args) {
     Put put;
     Py_buffer requests;
     unsigned long long prefix, size, serial, limit;
-    PyObject *stacks, *blocks;
-    if (!PyArg_ParseTuple(args, "IiKy*KppnnO!OKK", &tree.root, &tree.shift, &prefix, &requests, &size,
-                          &session.is_structured, &session.is_writable, &session.pages_max, &pass.skip, &PyList_Type,
-                          &stacks, &blocks, &serial, &limit))
+    Py_ssize_t family;
+    PyObject *blocks;
+    if (!PyArg_ParseTuple(args, "IiKy*KppnnnOKK", &tree.root, &tree.shift, &prefix, &requests, &size,
+                          &session.is_structured, &session.is_writable, &session.pages_max, &pass.skip, &family,
+                          &blocks, &serial, &limit))
         return NULL;
     tree.prefix = prefix;
     session.size = size;
     PyObject *result = NULL, *replies = NULL;
     Columns columns;
-    if (put_begin(&put, stacks, blocks, serial, limit, 1) < 0)
+    if (put_begin(self, &put, family, blocks, serial, limit, 1) < 0)
         goto release_requests;
     if (columns_acquire(self, &columns, 1) < 0)
         goto release_requests;

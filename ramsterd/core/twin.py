@@ -3,7 +3,7 @@
 They serve what is everyday, or stop and say how far they came; what is not everyday is for core.hot,
 which has the same loops in Python, and the policy: a page for which something is to be evicted, or
 a row or a leaf to be found, what is elsewhere, what is damaged, and all codecs but lz4.  Where they
-lack only a slot, and there is one, they go on with it.
+lack only a slot, and a block can be made for it, they go on with that.
 """
 
 from types import ModuleType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ramsterd.core.block_columns import BlockState
 from ramsterd.core.codec import LZ4, PACKED_FILL, PACKED_RAW, ZPAGE_BYTES_MAX
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE
 from ramsterd.core.pools import Pool
 from ramsterd.core.redo import REDO_ROW, REDO_ZPAGE
@@ -74,6 +75,7 @@ class Twin:
     def __init__(self, versions: Versions, loops: ModuleType) -> None:
         assert loops.LAYOUT == LAYOUT, "built of other sources"
         zbud = versions.zbud
+        open_blocks, (room_next, room_previous, _) = zbud.lists_of_room
         self._versions = versions
         self._loops: Loops = loops.Loops(
             arena=zbud.arena,
@@ -87,6 +89,10 @@ class Twin:
             free_slots=zbud.free_masks,
             leaf_used=versions.table.leaf_used,
             free_rows=versions.rows.stack,
+            stacks=[zbud.stacks(family) for family in Family],
+            open_blocks=open_blocks,
+            room_next=room_next,
+            room_previous=room_previous,
         )
         self.hold = HoldTwin(versions, self._loops)
 
@@ -133,7 +139,7 @@ class Twin:
             some, stored, wanted_chunks = self._loops.put(
                 page_object.root, page_object.shift, page_object.prefix,
                 index + done, pages[done * PAGE_BYTES :],
-                versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
+                pool.family, None if unsaved is None else unsaved.blocks,
                 versions.serial_last, versions.serial_limit, takes_slots,
             )  # fmt: skip
             done += some
@@ -165,7 +171,7 @@ class Twin:
             self._loops.serve(
                 page_object.root, page_object.shift, page_object.prefix, requests, size,
                 is_structured, is_writable and pool.compressor is LZ4, pages_max, skip,
-                versions.zbud.stacks(pool.family), None if unsaved is None else unsaved.blocks,
+                pool.family, None if unsaved is None else unsaved.blocks,
                 versions.serial_last, versions.serial_limit,
             )
         )  # fmt: skip

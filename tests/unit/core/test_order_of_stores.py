@@ -176,6 +176,24 @@ def test_a_run_of_puts_over_pages_of_all_kinds() -> None:
 
 
 @pytest.mark.usefixtures("each_loops")
+def test_a_put_into_the_slot_that_a_page_before_it_had() -> None:
+    node = Node()
+    classes = node.store.zbud.stacks(Family.OWN_PERSISTENT)
+    others = 0
+    node.put(0, [OLD, LARGER])
+    chunks = node.store.zbud.chunks_of_block[node.store.versions.block_of(node.row())]
+    while classes[chunks]:
+        others += 1
+        node.put(1 + others, [make_page(700, 50 + others)])
+    slot = node.store.rows.location(node.row())
+    old, new = [OLD, LARGER], [make_page(2000, 5), NEW]
+    for attached in node.crashing.crashes(lambda: node.put(0, new)):
+        found = [attached.page(node.pool, OBJECT, index) for index in range(2)]
+        assert found in (old, [new[0], old[1]], new), attached.where
+    assert node.store.rows.location(node.row(1)) == slot
+
+
+@pytest.mark.usefixtures("each_loops")
 def test_pages_that_leave() -> None:
     node = Node()
     node.put(0, [OLD, make_page(700, 9)])
