@@ -241,7 +241,8 @@ static int may_drop(const Loops *self, const Columns *columns, const Drop *drop,
     if (row == NULL || row->address != address || row->holders[0] || frame >= (size_t)drop->room.free.len / 4 ||
         frame >= (size_t)drop->room.taken.len / 2 || !((const uint16_t *)drop->room.taken.buf)[frame])
         return 0;
-    return slot_start(self, columns, row->location, row->packed & ZPAGE_BYTES_MASK) >= 0;
+    return slot_start(self, columns, row->location, row->packed & ZPAGE_BYTES_MASK) >= 0 &&
+           columns->chunks_of_block[row->location >> SLOT_SHIFT] < CLASSES;
 }
 
 /* Go to the entry of the next page of a range: the entries of a leaf stand side by side. */
