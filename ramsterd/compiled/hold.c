@@ -138,7 +138,7 @@ typedef struct {
 
 /* Find the rows of some serials in an object, where an earlier one had none; NULL: it is not here. */
 static void look_up(const Loops *self, const Tree *tree, const Py_buffer *serials, Py_ssize_t count,
-                      const Row **rows) {
+                    const Row **rows) {
     for (Py_ssize_t at = 0; at < count; at++) {
         uint32_t address = rows[at] == NULL ? find_entry(self, tree, load_word(serials, at)) : 0;
         uint32_t entry = address ? ((const uint32_t *)self->entries.buf)[address] : HOLE;
