@@ -2,13 +2,10 @@
 
 #include "loops.h"
 
-#define CODEC_SHIFT 13
-#define CODEC_LZ4 0
-#define CODEC_ZSTD 3
-
 static int is_packed_valid(uint32_t packed) {
-    uint32_t codec = packed >> CODEC_SHIFT, zbytes = packed & ZPAGE_BYTES_MASK;
-    return packed == PACKED_RAW || ((codec == CODEC_LZ4 || codec == CODEC_ZSTD) && zbytes && zbytes <= ZPAGE_BYTES_MAX);
+    /* That of lz4 is 0. */
+    uint32_t codec = packed & ~ZPAGE_BYTES_MASK, zbytes = packed & ZPAGE_BYTES_MASK;
+    return packed == PACKED_RAW || ((!codec || codec == PACKED_ZSTD) && zbytes && zbytes <= ZPAGE_BYTES_MAX);
 }
 
 static int are_serials(const Py_buffer *serials, uint64_t serial_max) {

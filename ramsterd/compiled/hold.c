@@ -131,7 +131,7 @@ typedef struct {
 
 /* Find the rows of some serials in an object, where an earlier one had none; NULL: it is not here. */
 static void look_up(const Loops *self, const Tree *tree, const Py_buffer *serials, Py_ssize_t count,
-                      const Row **rows) {
+                    const Row **rows) {
     for (Py_ssize_t at = 0; at < count; at++) {
         uint32_t address = rows[at] == NULL ? find_entry(self, tree, load_word(serials, at)) : 0;
         uint32_t entry = address ? ((const uint32_t *)self->entries.buf)[address] : HOLE;
@@ -234,7 +234,8 @@ static int may_drop(const Loops *self, const Columns *columns, const Drop *drop,
     if (row == NULL || row->address != address || row->holders[0] || frame >= (size_t)drop->room.free.len / 4 ||
         frame >= (size_t)drop->room.taken.len / 2 || !((const uint16_t *)drop->room.taken.buf)[frame])
         return 0;
-    return slot_start(self, columns, row->location, row->packed & ZPAGE_BYTES_MASK) >= 0;
+    return slot_start(self, columns, row->location, row->packed & ZPAGE_BYTES_MASK) >= 0 &&
+           columns->chunks_of_block[row->location >> SLOT_SHIFT] < CLASSES;
 }
 
 /* Go to the entry of the next page of a range: the entries of a leaf stand side by side. */

@@ -30,6 +30,7 @@
 #define ZPAGE_BYTES_MASK 0x1FFFu
 #define PACKED_RAW (1u << 13 | PAGE_BYTES)
 #define PACKED_FILL (2u << 13)
+#define PACKED_ZSTD (3u << 13)
 #define REDO_ROW 32
 #define REDO_ZPAGE 64
 #define REDO_BYTES 8192
@@ -39,6 +40,8 @@
 /* A put takes no more pages than this at a time: what it frees is noted on the stack. */
 #define PUT_PAGES_MAX 256
 #define ROW_FRAME_SHIFT 7
+/* What a node of core.lru links to that is in no list. */
+#define UNLISTED 0xFFFFFFFFu
 
 typedef struct {
     uint64_t serial, checksum;
@@ -130,7 +133,6 @@ PyObject *loops_hand_over(Loops *self, PyObject *args);
 PyObject *loops_forget(Loops *self, PyObject *args);
 PyObject *loops_places(Loops *self, PyObject *elsewhere);
 PyObject *loops_come_home(Loops *self, PyObject *args);
-
 
 int columns_acquire(Loops *self, Columns *columns, int writable);
 void columns_release(Columns *columns);

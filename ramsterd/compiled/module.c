@@ -200,12 +200,13 @@ static struct PyModuleDef module = {
 
 /* What Python compares with its own numbers (core.twin). */
 static PyObject *layout(void) {
-    return Py_BuildValue("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "PAGE_BYTES",
+    return Py_BuildValue("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:I}", "PAGE_BYTES",
                          PAGE_BYTES, "ROW_BYTES", (int)sizeof(Row), "FIRST_ROW", FIRST_ROW, "LEAF_SHIFT", LEAF_SHIFT,
                          "FIRST_ADDRESS", FIRST_ADDRESS, "BLOCK_SHIFT", BLOCK_SHIFT, "SLOT_SHIFT", SLOT_SHIFT,
                          "CHUNK_BYTES", 1 << CHUNK_SHIFT, "CLASSES", CLASSES, "ZPAGE_BYTES_MAX", ZPAGE_BYTES_MAX,
                          "PACKED_RAW", PACKED_RAW, "PACKED_FILL", PACKED_FILL, "REDO_ROW", REDO_ROW, "REDO_ZPAGE",
-                         REDO_ZPAGE, "OPEN", STATE_OPEN, "CLOSED", STATE_CLOSED, "LEAVING", STATE_LEAVING);
+                         REDO_ZPAGE, "OPEN", STATE_OPEN, "CLOSED", STATE_CLOSED, "LEAVING", STATE_LEAVING, "FRAME_ROWS",
+                         1 << ROW_FRAME_SHIFT, "PACKED_ZSTD", PACKED_ZSTD, "UNLISTED", UNLISTED);
 }
 
 PyMODINIT_FUNC PyInit__loops(void) {

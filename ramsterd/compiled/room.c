@@ -3,7 +3,6 @@
 
 #include "loops.h"
 
-#define UNLISTED 0xFFFFFFFFu
 #define ROW_FRAME_ROWS (1u << ROW_FRAME_SHIFT)
 
 static inline size_t nodes_of(const Lists *lists) { return (size_t)least(lists->next.len, lists->previous.len) / 4; }

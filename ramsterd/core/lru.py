@@ -7,9 +7,9 @@ the newest end.
 
 from array import array
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-_UNLISTED = 0xFFFF_FFFF
+UNLISTED: Final = 0xFFFF_FFFF
 Links: TypeAlias = "tuple[array[int], array[int], int]"
 
 
@@ -29,8 +29,8 @@ class BlockLists:
         """Know blocks 0 to `blocks_count` - 1; new ones are in no list."""
         missing = self._heads + blocks_count - len(self._next)
         if missing > 0:
-            self._next.extend([_UNLISTED] * missing)
-            self._previous.extend([_UNLISTED] * missing)
+            self._next.extend([UNLISTED] * missing)
+            self._previous.extend([UNLISTED] * missing)
 
     def shrink(self, blocks_count: int) -> None:
         """Forget blocks from `blocks_count` on, none of which is in a list."""
@@ -49,14 +49,14 @@ class BlockLists:
         """Take a listed block out of its list."""
         node = self._heads + block
         before, after = self._previous[node], self._next[node]
-        assert before != _UNLISTED, "the block is in no list"
+        assert before != UNLISTED, "the block is in no list"
         self._next[before] = after
         self._previous[after] = before
-        self._next[node] = self._previous[node] = _UNLISTED
+        self._next[node] = self._previous[node] = UNLISTED
 
     def is_listed(self, block: int) -> bool:
         """Whether the block stands in some list."""
-        return self._next[self._heads + block] != _UNLISTED
+        return self._next[self._heads + block] != UNLISTED
 
     def oldest(self, which: int) -> int | None:
         """Return the oldest block of a list, or None."""
@@ -76,7 +76,7 @@ class BlockLists:
         return [which for which, node in enumerate(heads) if node != which]
 
     def _link(self, before: int, node: int, after: int) -> None:
-        assert self._next[node] == _UNLISTED, "the block is in a list already"
+        assert self._next[node] == UNLISTED, "the block is in a list already"
         self._next[before] = self._previous[after] = node
         self._previous[node] = before
         self._next[node] = after

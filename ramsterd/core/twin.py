@@ -10,12 +10,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ramsterd.core.block_columns import BlockState
-from ramsterd.core.codec import LZ4, PACKED_FILL, PACKED_RAW, ZPAGE_BYTES_MAX
+from ramsterd.core.codec import LZ4, PACKED_FILL, PACKED_RAW, PACKED_ZSTD, ZPAGE_BYTES_MAX
 from ramsterd.core.family import Family
+from ramsterd.core.lru import UNLISTED
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE
 from ramsterd.core.pools import Pool
 from ramsterd.core.redo import REDO_ROW, REDO_ZPAGE
-from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
+from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS, ROW, ROW_BYTES
 from ramsterd.core.size_classes import (
     BLOCK_SHIFT,
     CHUNK_BYTES,
@@ -49,6 +50,9 @@ LAYOUT: Final = {
     "OPEN": int(BlockState.OPEN),
     "CLOSED": int(BlockState.CLOSED),
     "LEAVING": int(BlockState.LEAVING),
+    "FRAME_ROWS": FRAME_ROWS,
+    "PACKED_ZSTD": PACKED_ZSTD,
+    "UNLISTED": UNLISTED,
 }
 
 

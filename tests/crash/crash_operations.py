@@ -7,7 +7,7 @@ from typing import Final
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from tests.helpers.made_pages import make_fill, make_page
-from tests.properties.store_model import StoreModel
+from tests.properties.store_model import Lie, StoreModel
 
 OBJECT: Final = b"an object"
 HOLDERS: Final = (1, 2)
@@ -98,7 +98,8 @@ class RandomOperations:
             self.begin(model)
         if not model.sent:
             return
-        model.end_leaving(-1, self._rng.choice(HOLDERS))
+        is_kept = self._rng.random() < 0.3
+        model.end_leaving(-1, self._rng.choice(HOLDERS), is_kept=is_kept)
 
     def begin(self, model: StoreModel) -> None:
         # What is owed leaves before any put.
@@ -111,7 +112,8 @@ class RandomOperations:
 
     def fetch(self, model: StoreModel) -> None:
         if model.held:
-            model.fetch(self._rng.choice(list(model.held)), 3)
+            lies = [Lie.NONE, Lie.NONE, *self._rng.choices(list(Lie), k=3)]
+            model.fetch_together(self._rng.choice(list(model.held)), 5, lies)
 
     def send_ephemeral(self, model: StoreModel) -> None:
         model.send_ephemeral(self._rng.choice(HOLDERS))
@@ -136,7 +138,8 @@ class RandomOperations:
     def flush_foreign(self, model: StoreModel) -> None:
         pool = self._rng.choice(list(model.foreign_kinds))
         first = self._rng.randint(1, 200)
-        model.flush_foreign(pool, (first, first + self._rng.choice([0, 39])))
+        last = first + self._rng.choice([0, 39])
+        model.flush_foreign(pool, (first, last), (last + 2, last + 2), (last + 5, last + 30))
 
     def set_budget(self, model: StoreModel) -> None:
         budget_max = model.store.room.limits.budget_bytes_max

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 from ramsterd.core.arena import HeapMapping, Mapping
 from ramsterd.core.page import INDEX_MAX, PoolId, PoolKind
 from tests.helpers.made_pages import MIB, make_fill, make_page, make_store
-from tests.properties.store_model import Handle, StoreModel
+from tests.properties.store_model import Handle, Lie, StoreModel
 
 NAMES = st.sampled_from([b"", b"an object"])
 INDEXES = st.sampled_from([0, 1, 30, 60, 64, 100, 5000, INDEX_MAX - 39])
@@ -24,6 +24,8 @@ COUNTS = st.integers(1, 40)
 SIZES = st.sampled_from([-1, 0, 200, 1000, 4096]) | st.integers(1, 4096)
 SEEDS = st.integers(0, 1000)
 NUMBERS = st.integers(0, 1 << 20)
+# A holder that gives most of what it has.
+LIES = st.lists(st.just(Lie.NONE) | st.sampled_from(Lie), min_size=1, max_size=9)
 # An example of these machines costs as much as several of others.
 EXAMPLES_FRACTION: Final = 0.2
 
@@ -193,6 +195,12 @@ class StoreMachine(RuleBasedStateMachine):
     def fetch(self, which: int, count: int) -> None:
         handle = list(self.model.held)[which % len(self.model.held)]
         self.model.fetch(handle, min(count, INDEX_MAX + 1 - handle[2]))
+
+    @precondition(lambda self: self.model.held)
+    @rule(which=NUMBERS, count=COUNTS, lies=LIES)
+    def fetch_together(self, which: int, count: int, lies: list[Lie]) -> None:
+        handle = list(self.model.held)[which % len(self.model.held)]
+        self.model.fetch_together(handle, min(count, INDEX_MAX + 1 - handle[2]), lies)
 
     @precondition(lambda self: self.model.held)
     @rule(which=st.integers(0, 1), slice_rows=st.integers(1, 500))

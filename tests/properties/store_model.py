@@ -4,6 +4,7 @@
 pages, counts, refusals, which pages are elsewhere, and which flushes are owed to whom.
 """
 
+import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from ramsterd.core.foreign_pages import (
     get_zpages,
     put_zpages,
 )
+from ramsterd.core.install import OVERTAKEN, come_home
 from ramsterd.core.leaving import (
     Leaving,
     begin_leaving,
@@ -39,6 +41,19 @@ Handle = tuple[PoolId, bytes, int]
 Zpage = tuple[int, bytes, int]  # packed, zpage, checksum
 LOST: Final = None
 EVICTABLE: Final = (Family.OWN_CLEAN, Family.OWN_EPHEMERAL, Family.FOREIGN_EPHEMERAL)
+
+
+class Lie(enum.Enum):
+    """What is wrong with a page of an answer."""
+
+    NONE = enum.auto()
+    MISSING = enum.auto()
+    DAMAGED = enum.auto()
+    SHORT = enum.auto()
+    UNWANTED = enum.auto()
+    TWICE = enum.auto()
+    # It was asked for as another version.
+    OVERTAKEN = enum.auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -227,6 +242,39 @@ class StoreModel:
                 installed += 1
                 if self.kinds[pool] is PoolKind.EPHEMERAL:
                     self.owed.append(self.held.pop((pool, name, index + position)))
+        return installed
+
+    def fetch_together(self, handle: Handle, count: int, lies: list[Lie]) -> int:
+        """Judge one answer about all of a run that is elsewhere; return how many pages came home."""
+        pool, name, index = handle
+        is_ephemeral = self.kinds[pool] is PoolKind.EPHEMERAL
+        family = Family.OWN_EPHEMERAL if is_ephemeral else Family.OWN_CLEAN
+        asked: list[tuple[int, int, int, Family | None, bytes, bytes | None]] = []
+        for position, row in self.read(handle, count).elsewhere:
+            each, lie = (pool, name, index + position), lies[position % len(lies)]
+            holder, serial = self.held[each]
+            packed, zpage, _ = self.contents[holder, serial]
+            packed, zpage = _told(lie, packed, zpage)
+            page = self.pages[each] if lie in {Lie.NONE, Lie.TWICE} else None
+            page = OVERTAKEN if lie is Lie.OVERTAKEN else page
+            wanted = None if lie is Lie.UNWANTED else family
+            one = row, serial + (lie is Lie.OVERTAKEN), packed, wanted, zpage, page
+            # An ephemeral page that has come home has no holder any more.
+            asked += [one] * (2 if lie is Lie.TWICE and not is_ephemeral else 1)
+        handles = {row: self._handle_of_row(row) for row, *_ in asked}
+        pages, installed = come_home(
+            self.store.room,
+            [row for row, *_ in asked],
+            [serial for _, serial, *_ in asked],
+            [packed for _, _, packed, *_ in asked],
+            memoryview(b"".join(zpage for *_, zpage, _ in asked)),
+            [family for _, _, _, family, *_ in asked],
+        )
+        assert pages == [page for *_, page in asked]
+        here = [row for row in handles if self.store.rows.location(row)]
+        assert installed == len(here)
+        if is_ephemeral:
+            self.owed += [self.held.pop(handles[row]) for row in here]
         return installed
 
     def lose_holder(self, holder: int, slice_rows: int) -> int:
@@ -444,3 +492,13 @@ def _zpages_of(leaving: Leaving) -> dict[int, Zpage]:
         start = end
     assert start == len(leaving.body)
     return zpages
+
+
+def _told(lie: Lie, packed: int, zpage: bytes) -> tuple[int, bytes]:
+    """Return what a holder gives for a zpage."""
+    if lie in {Lie.DAMAGED, Lie.SHORT}:
+        # Zeros: some bits of lz4 change nothing.
+        zpage = bytes(len(zpage) - (lie is Lie.SHORT))
+    elif lie is Lie.MISSING:
+        zpage = b""
+    return (packed & ~ZPAGE_BYTES_MASK | len(zpage) if zpage else 0), zpage

@@ -386,6 +386,16 @@ def test_a_row_whose_frame_has_none_is_for_python(holder: Holder) -> None:
     assert holder.try_to_drop((1, 1)) == 1
 
 
+def test_a_block_of_no_class_is_for_python(holder: Holder) -> None:
+    block = holder.block(1)
+    chunks = holder.store.zbud.chunks_of_block
+    for none in (CLASSES, 255):
+        chunks[block], before = none, chunks[block]
+        assert holder.try_to_drop((1, 1)) == 0
+        chunks[block] = before
+    assert holder.try_to_drop((1, 1)) == 1
+
+
 def test_columns_of_frames_that_are_too_short_are_not_passed(holder: Holder) -> None:
     room = holder.twin.room(holder.pool)
     for taken, free in ((0, 1), (1, 0)):

@@ -1,6 +1,7 @@
 """Tables that do not fit: both kinds of loops refuse the same, in the same words."""
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,7 +49,10 @@ def flush(*ranges: tuple[int, int]) -> Frame:
     return decode_one(make_frame(MessageType.FLUSH_PAGES, len(ranges), table), LIMITS)
 
 
-def test_what_fits_is_taken_as_it_stands() -> None:
+@pytest.mark.parametrize("byteorder", ["little", "big"])
+def test_what_fits_is_taken_as_it_stands(byteorder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bytes have the other order columns are copied, as they are turned."""
+    monkeypatch.setattr(wire, "sys", SimpleNamespace(byteorder=byteorder))
     serials = [1, SERIAL_MAX, 7, 1 << 40, 2]
     parsed = PutPages.parse(put(serials, VALID, body_of(VALID)))
     assert (list(parsed.serials), list(parsed.checksums)) == (serials, [5] * 5)

@@ -123,6 +123,23 @@ def test_a_flush_that_arrives_after_the_put_hits_it() -> None:
     assert holder.held() == {7, 9}
 
 
+def test_what_is_dropped_in_one_pool_before_the_other_may_be_put_again() -> None:
+    """The pool with fewer pages in a range comes further at a time."""
+    holder, tens = Holder(), range(10, 2010, 10)
+    many = [ten + place for ten in tens for place in range(8)]
+    few = [ten + 8 for ten in tens]
+    holder.put(many)
+    holder.put(few, PoolKind.EPHEMERAL)
+    holder.flushes.add(*columns.of_ranges(*((ten, ten + 8) for ten in tens)))
+    holder.do_slice(units_max=1)
+    assert 0 < len(holder.held() & set(few)) < len(few)
+    holder.put([300, 2005])
+    holder.put([208, 308, 2008], PoolKind.EPHEMERAL)
+    holder.finish()
+    assert holder.held() == {300, 2005, 208, 308, 2008}
+    holder.store.check_invariants()
+
+
 def test_flushes_and_puts_in_any_order_are_what_a_model_says(seed: int) -> None:
     """The model drops at once; here slices come in between."""
     rng = random.Random(seed)
@@ -130,16 +147,20 @@ def test_flushes_and_puts_in_any_order_are_what_a_model_says(seed: int) -> None:
     for _ in range(60):
         if rng.random() < 0.5:
             serials = sorted(rng.sample(range(1, 600), rng.randrange(1, 60)))
-            kind = PoolKind.PERSISTENT
-            holder.put(serials, kind)
+            # A serial is that of a page of one kind.
+            for kind, place in zip(PoolKind, (0, 1), strict=True):
+                if mine := [each for each in serials if each // 3 % 2 == place]:
+                    holder.put(mine, kind)
             model |= set(serials)
         elif rng.random() < 0.7:
-            edges = sorted(rng.sample(range(1, 700), 2 * rng.randrange(1, 5)))
+            # Long ones, or many.
+            edges = sorted(rng.sample(range(1, 700), 2 * rng.choice([1, 3, 60])))
             ranges = list(zip(edges[::2], edges[1::2], strict=True))
             holder.flushes.add(*columns.of_ranges(*ranges))
             model -= {each for a, b in ranges for each in range(a, b + 1)}
         else:
             holder.do_slice(rng.choice([1, 300]))
+        assert holder.held() >= model
     holder.finish()
     assert holder.held() == model
     assert holder.flushes.has_room
