@@ -21,8 +21,6 @@ logger = logging.getLogger("ramster.members")
 
 # A look is one question to the file system, in a thread: a disk that hangs hangs nobody, and is
 # asked once.
-REST_SECONDS: Final = 20.0
-# While there is something wrong: its end is said soon.
 LOOK_SECONDS: Final = 4.0
 # A disk that is busy answers within seconds; one that is gone, or a server of files that is away,
 # does not.
@@ -31,7 +29,7 @@ _HANGS: Final = f"the disk of the cluster file has not answered for more than {H
 
 
 class DiskWatch:
-    """Looks every `REST_SECONDS`, and more often at a disk that has no room.  `run` must run."""
+    """Looks every `LOOK_SECONDS`.  `run` must run."""
 
     def __init__(self, check: Callable[[], None], *, on_look: Callable[[str], None]) -> None:
         """Wire it.
@@ -49,7 +47,7 @@ class DiskWatch:
         """Look until cancelled."""
         while True:
             await self._look()
-            await sleep_to_turn(LOOK_SECONDS if self._problem else REST_SECONDS)
+            await sleep_to_turn(LOOK_SECONDS)
 
     async def _look(self) -> None:
         problem = ""

@@ -1,21 +1,13 @@
 """A disk under the cluster file that is full, or hangs, is told, and so is the end of that."""
 
-import itertools
 import threading
-from collections.abc import Callable
 
 import pytest
 import trio
 import trio.testing
 
 from config.errors import ConfigError
-from ramsterd.membership import disk_watch
-from ramsterd.membership.disk_watch import (
-    HANGS_SECONDS,
-    LOOK_SECONDS,
-    REST_SECONDS,
-    DiskWatch,
-)
+from ramsterd.membership.disk_watch import HANGS_SECONDS, DiskWatch
 from tests.helpers.no_threads import no_threads
 
 HANGS = "the disk of the cluster file has not answered for more than 30 s"
@@ -72,30 +64,6 @@ async def test_it_is_said_once_and_known_all_the_time(caplog: pytest.LogCaptureF
     await disk.look()
     assert said(caplog) == ["members_writable"]
     assert disk.looks[-1] == ""
-
-
-async def test_a_disk_without_room_is_looked_at_more_often(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def run_here(check: Callable[[], None], *, abandon_on_cancel: bool) -> None:
-        """The clock of this test does not see threads."""
-        assert abandon_on_cancel
-        await trio.lowlevel.checkpoint()
-        check()
-
-    monkeypatch.setattr(disk_watch, "run_in_thread", run_here)
-    disk = Disk()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(disk.watch.run)
-        times = []
-        for is_full in (False, True, True, False, False):
-            disk.is_full = is_full
-            await disk.looked.wait()
-            times.append(trio.current_time())
-        nursery.cancel_scope.cancel()
-    apart = [round(after - before) for before, after in itertools.pairwise(times)]
-    assert apart[:3] == [REST_SECONDS, LOOK_SECONDS, LOOK_SECONDS]
-    assert LOOK_SECONDS < apart[3] <= REST_SECONDS
 
 
 async def test_a_disk_that_hangs_is_told_once_until_it_answers(
