@@ -13,6 +13,7 @@ from ramsterd.host.collector import GC_THRESHOLD
 pytest_plugins = (
     "tests.plugins.alone",
     "tests.plugins.collecting",
+    "tests.plugins.descriptors",
     "tests.plugins.examples",
     "tests.plugins.long",
     "tests.plugins.loops",
@@ -27,7 +28,7 @@ pytest_plugins = (
 # `make test-guest` and `make soak`: minutes each.
 ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
 # Of a parallel run: tests of daemons mostly wait, so some more than there are cores; with more, waits become too long.
-WORKERS_BESIDE_CORES = 3
+WORKERS_BESIDE_CORES = 4
 WORKERS_MAX = 6
 # `ip` and others live where only root's path leads; tests find them by name.
 SYSTEM_PATH = "/usr/sbin:/sbin"
