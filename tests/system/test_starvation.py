@@ -17,7 +17,7 @@ from tests.plugins.skips import SHOWS_NOTHING
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 
-SECONDS: Final = float(os.environ.get("RAMSTER_STARVE_SECONDS", "8"))
+SECONDS: Final = float(os.environ.get("RAMSTER_STARVE_SECONDS", "6"))
 LOOPS = 8
 STARVED = 5
 PAGE = 4096
