@@ -6,6 +6,7 @@ mixed up, or has come back.
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -104,6 +105,8 @@ class Operation:
     before: Known
     after: Known
     runs: list[Run]
+    # Of each object, the indexes of all pages that the one moment or the other had, or that puts tried.
+    indexes: Mapping[tuple[PoolId, bytes], set[int]]
 
     @classmethod
     def of(cls, before: Known, after: Known) -> "Operation":
@@ -116,7 +119,10 @@ class Operation:
             runs[-1].before.append(before.page(handle))
             runs[-1].after.append(after.page(handle))
             expected = pool, name, index + 1
-        return cls(before, after, runs)
+        indexes: defaultdict[tuple[PoolId, bytes], set[int]] = defaultdict(set)
+        for pool, name, index in before.pages.keys() | after.pages.keys() | after.tried.keys():
+            indexes[pool, name].add(index)
+        return cls(before, after, runs, indexes)
 
 
 class CrashModel:
@@ -213,7 +219,7 @@ def _check_state(image: Image, done: Operation, limits: StoreLimits) -> None:
     for run in done.runs:
         if run.handle[0] in store.pools:
             _check_run(store, run, before, after)
-    _check_nothing_more(store, before, after)
+    _check_nothing_more(store, done)
     _check_foreign(store, before, after)
     _go_on(store, before, after)
     memory.close()
@@ -262,18 +268,20 @@ def _check_page(store: Store, handle: Handle, before: Known, after: Known) -> No
         assert found.pages[0] in allowed, f"{handle} is another page"
 
 
-def _check_nothing_more(store: Store, before: Known, after: Known) -> None:
+def _check_nothing_more(store: Store, done: Operation) -> None:
     """No page is there that neither the one moment nor the other had."""
-    known = before.pages.keys() | after.pages.keys() | after.tried.keys()
     for pool in store.pools:
         if pool.identity.is_foreign:
             continue
         for page_object in pool.objects.values():
+            known = done.indexes.get((pool.pool, page_object.object_id), set())
             for index, count, leaf in store.table.pieces(page_object, 0, INDEX_MAX + 1):
-                for each in range(index, index + count):
-                    if leaf == ZERO or store.table.entries_of(leaf, each, 1)[0] != HOLE:
-                        handle = pool.pool, page_object.object_id, each
-                        assert handle in known
+                if leaf == ZERO:
+                    found = set(range(index, index + count))
+                else:
+                    entries = store.table.entries_of(leaf, index, count).tolist()
+                    found = {each for each, entry in enumerate(entries, index) if entry != HOLE}
+                assert found <= known, f"{pool.pool}: {sorted(found - known)[:9]}"
 
 
 def _check_foreign(store: Store, before: Known, after: Known) -> None:

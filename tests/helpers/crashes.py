@@ -51,10 +51,9 @@ class CrashingStore:
 class Attached:
     """What an attach finds, once it has repaired what it had to."""
 
-    def __init__(self, crashed: CrashingStore, image: Image, where: str) -> None:
+    def __init__(self, crashed: CrashingStore, left: Image, where: str) -> None:
         self.where = where
-        # It is repaired below, and other states share it.
-        image = {name: bytearray(content) for name, content in image.items()}
+        image = {name: content.whole() for name, content in left.items()}
         self.store = crashed.store
         self.kept = kept = KeptImage(crashed.store, holders=HOLDERS)
         self.arena = memoryview(image["arena"])
@@ -73,7 +72,7 @@ class Attached:
         assert not self.judgement.repairs, where
         self._adopt_blocks(crashed, image)
 
-    def _adopt_blocks(self, crashed: CrashingStore, image: Image) -> None:
+    def _adopt_blocks(self, crashed: CrashingStore, image: dict[str, bytearray]) -> None:
         memory, found = KeptMemory(), self.judgement
         for name in ("slots", "blocks"):
             memory(name, len(image[name])).view[:] = image[name]

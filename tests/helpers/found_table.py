@@ -24,7 +24,7 @@ def maps_of(image: Image) -> MapMemory:
     def map_memory(name: str, length: int) -> HeapMapping:
         mapping = HeapMapping(name, length)
         if name in image:
-            mapping.view[:] = image[name]
+            image[name].fill(mapping.view)
         return mapping
 
     return map_memory
@@ -32,13 +32,13 @@ def maps_of(image: Image) -> MapMemory:
 
 def walk(image: Image) -> Trees:
     """Return what roots lead to."""
-    entries = memoryview(image["entries"]).cast("I")
+    entries = memoryview(image["entries"].whole()).cast("I")
     return walk_trees(
-        memoryview(image["objects"]),
-        memoryview(image["nodes"]).cast("Q"),
+        memoryview(image["objects"].whole()),
+        memoryview(image["nodes"].whole()).cast("Q"),
         entries,
         {int(POOL): DISK},
-        object_spans=[(1, len(image["objects"]) // OBJECT_BYTES)],
+        object_spans=[(1, image["objects"].length // OBJECT_BYTES)],
         nodes_count=len(entries) // LEAF_PAGES,
     )
 
@@ -47,7 +47,7 @@ def adopt(image: Image, nodes_max: int) -> tuple[PageTable, dict[bytes, PageObje
     """Return a page table that goes on with an image, and its objects by id."""
     found, memory = walk(image), TableMemory(1 << 30)
     assert not found.damaged
-    entries = memoryview(image["entries"]).cast("I")
+    entries = memoryview(image["entries"].whole()).cast("I")
     leaf_used = bytearray(len(found.kinds))
     for leaf in found.leaves():
         start = leaf << LEAF_SHIFT

@@ -22,6 +22,7 @@ import ramsterd
 from ramsterd import compiled
 from ramsterd.core.arena import FileMapping
 from ramsterd.kept.keepers.keeper import make_memfd
+from tests.helpers.sparse_content import Content
 
 WORD_BYTES: Final = 8
 # What is watched is watched by these, and so are some behind each: an operation may begin a block of the arena for each of
@@ -40,7 +41,8 @@ _STORING: Final = frozenset(
     if name in dis.opmap
 )
 
-Image = dict[str, bytearray]
+# What each mapping holds, by its name.
+Image = dict[str, Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +77,17 @@ class RecordedKeeper:
     has_paths = False
     warning = ""
 
-    def __init__(self, image: Mapping[str, bytes | bytearray] | None = None) -> None:
+    def __init__(self, image: Mapping[str, Content] | None = None) -> None:
         """Begin with nothing, or with what a process has left."""
-        self.views: dict[str, memoryview] = {}
+        self._mappings: dict[str, FileMapping] = {}
         self._files: dict[str, int] = {}
         self._watched: list[Watched] = []
         self._found: list[Stored] = []
         self._may_have_stored = False
         self._place = ""
         for name, content in (image or {}).items():
-            fd = self.make(name, len(content))
-            _fill(self.views[name], content)
-            self._files[name] = fd
+            self._files[name] = self.make(name, content.length)
+            content.fill(self._mappings[name].view)
 
     def take(self) -> dict[str, int]:
         files, self._files = self._files, {}
@@ -96,7 +97,7 @@ class RecordedKeeper:
         # What maps it makes it as long, and looks at no less.
         length = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
         fd = make_memfd(name, length)
-        self.views[name] = memoryview(mmap.mmap(fd, length))
+        self._mappings[name] = FileMapping(os.dup(fd), name, length)
         return fd
 
     def map_memory(self, name: str, length: int) -> FileMapping:
@@ -104,7 +105,7 @@ class RecordedKeeper:
         return FileMapping(self.make(name, length), name, length)
 
     def discard(self) -> None:
-        self.views = {}
+        self._mappings = {}
 
     def finish(self) -> None:
         pass
@@ -114,14 +115,16 @@ class RecordedKeeper:
             os.close(fd)
 
     def image(self) -> Image:
-        """Return a copy of all mappings."""
-        return {name: bytearray(view) for name, view in self.views.items()}
+        """Return what all mappings hold."""
+        return {name: Content.of_mapping(mapping) for name, mapping in self._mappings.items()}
 
     def record(self, operation: Callable[[], object]) -> list[Stored]:
         """Run something; return what it stored, in order."""
         before = self.image()
         self._watched = [
-            part for name, content in before.items() for part in watched(name, content)
+            part
+            for name, content in before.items()
+            for part in watched(name, content, self._mappings[name].view)
         ]
         self._found, self._may_have_stored = [], False
         traced_before = sys.gettrace()
@@ -139,10 +142,11 @@ class RecordedKeeper:
         return self._found
 
     def _check_all_was_seen(self, before: Image) -> None:
+        expected, found = dict(before), self.image()
         for each in self._found:
-            before[each.name][each.start : each.start + len(each.after)] = each.after
-        for name, content in before.items():
-            assert content == self.views[name], f"{name}: a store where nobody watched"
+            expected[each.name] = expected[each.name].stored(each.start, each.after)
+        for name, content in expected.items():
+            assert content == found[name], f"{name}: a store where nobody watched"
 
     def _on_call(self, frame: FrameType, event: str, _: object) -> Any:
         del event
@@ -166,12 +170,12 @@ class RecordedKeeper:
 
     def _look(self) -> None:
         for part in self._watched:
-            view = self.views[part.name][part.start : part.start + len(part.shadow)]
             # A bytearray compares as memory; a memoryview would compare byte by byte.
-            if part.shadow != view:
-                self._note(part, view)
+            if part.shadow != part.view:
+                self._note(part)
 
-    def _note(self, part: "Watched", view: memoryview) -> None:
+    def _note(self, part: "Watched") -> None:
+        view = part.view
         start, stop = _changed(part.shadow, view, 0, len(part.shadow))
         before, after = bytes(part.shadow[start:stop]), bytes(view[start:stop])
         part.shadow[start:stop] = after
@@ -184,32 +188,27 @@ class Watched:
 
     name: str
     start: int
+    view: memoryview
     shadow: bytearray
 
 
-def watched(name: str, content: bytearray) -> Iterator[Watched]:
+def watched(name: str, content: Content, view: memoryview) -> Iterator[Watched]:
     """Yield the parts of a mapping that hold something, its first, and what is right behind each of these."""
-    zeros = bytes(PIECE_BYTES)
-    pieces = [content[start : start + PIECE_BYTES] for start in range(0, len(content), PIECE_BYTES)]
-    used = [number == 0 or piece != zeros[: len(piece)] for number, piece in enumerate(pieces)]
+    starts = range(0, content.length, PIECE_BYTES)
+    used = [
+        start == 0 or not content.is_empty(start, min(start + PIECE_BYTES, content.length))
+        for start in starts
+    ]
     first = None
     # One more, which is not watched, ends the last part.
-    for number, _ in enumerate([*pieces, b""]):
-        is_watched = any(used[max(0, number - PIECES_BEHIND) : number + 1]) and number < len(pieces)
+    for number in range(len(used) + 1):
+        is_watched = any(used[max(0, number - PIECES_BEHIND) : number + 1]) and number < len(used)
         if is_watched and first is None:
             first = number * PIECE_BYTES
         elif not is_watched and first is not None:
-            yield Watched(name, first, content[first : number * PIECE_BYTES])
+            stop = min(number * PIECE_BYTES, content.length)
+            yield Watched(name, first, view[first:stop], content.part(first, stop))
             first = None
-
-
-def _fill(view: memoryview, content: bytes | bytearray) -> None:
-    """Write what is not zeros: most of it is, and costs nothing then."""
-    step, zeros = mmap.PAGESIZE, bytes(mmap.PAGESIZE)
-    for start in range(0, len(content), step):
-        part = content[start : start + step]
-        if part != zeros[: len(part)]:
-            view[start : start + len(part)] = part
 
 
 def _changed(shadow: bytearray, view: memoryview, start: int, stop: int) -> tuple[int, int]:
@@ -237,18 +236,12 @@ def count_states(stored: list[Stored]) -> int:
 
 
 def states(before: Image, stored: list[Stored]) -> Iterator[tuple[str, Image]]:
-    """Yield what a process that ended anywhere on the way leaves, and where that is.
-
-    Images share the mappings that are the same: who changes one takes a copy.
-    """
+    """Yield what a process that ended anywhere on the way leaves, and where that is."""
     image = before
     for number, each in enumerate(stored):
-        stop = each.start + len(each.after)
+        content = image[each.name]
         for part in each.torn():
-            torn = bytearray(image[each.name])
-            torn[each.start : stop] = part
+            torn = content.stored(each.start, part)
             yield f"store {number} torn, {each.name} at {each.place}", {**image, each.name: torn}
-        whole = bytearray(image[each.name])
-        whole[each.start : stop] = each.after
-        image = {**image, each.name: whole}
+        image = {**image, each.name: content.stored(each.start, each.after)}
         yield f"store {number}, {each.name} at {each.place}", image

@@ -6,6 +6,7 @@ from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from tests.helpers.made_pages import make_page
 from tests.helpers.recorded_memory import RecordedKeeper, Stored, states
+from tests.helpers.sparse_content import Content
 
 BUDGET_BYTES = 20 * 4096
 
@@ -32,8 +33,8 @@ def test_a_long_store_is_torn_at_each_word() -> None:
         b"a" * 8 + b"b" * 8 + bytes(8),
         bytes(16) + b"c" * 8,
     ]
-    before = {"rows": bytearray(64)}
-    found = [bytes(image["rows"]) for _, image in states(before, [stored])]
+    before = {"rows": Content.of(bytes(64))}
+    found = [image["rows"].whole() for _, image in states(before, [stored])]
     assert found == [bytes(32) + part + bytes(8) for part in (*stored.torn(), stored.after)]
 
 

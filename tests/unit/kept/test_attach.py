@@ -39,6 +39,12 @@ def image_of_pools() -> Image:
         return keeper.image()
 
 
+def with_a_flip(image: Image, root: int) -> Image:
+    """Damage the root of an object."""
+    objects = image["objects"]
+    return {**image, "objects": objects.stored(root, bytes([objects.whole()[root] ^ 0x40]))}
+
+
 @contextmanager
 def attached(image: Image, limits: StoreLimits = LIMITS) -> Iterator[Attached]:
     with closing(make_memory(RecordedKeeper(image))) as memory:
@@ -65,11 +71,10 @@ def test_pools_of_ours_wait_for_who_takes_them_and_those_of_others_do_not() -> N
 
 def test_a_pool_whose_tables_are_damaged_is_lost_by_its_name_and_stays_gone() -> None:
     image = image_of_pools()
-    for number in range(1, 3):
-        root = number * OBJECT_BYTES
-        if image["objects"][root + 8] == 1:  # that of the disk
-            image["objects"][root] ^= 0x40
-    with attached(image) as found:
+    objects = image["objects"].whole()
+    roots = range(OBJECT_BYTES, 3 * OBJECT_BYTES, OBJECT_BYTES)
+    (disk,) = [root for root in roots if objects[root + 8] == 1]
+    with attached(with_a_flip(image, disk)) as found:
         assert labels(found.store) == ["1000/cache"]
         (said,) = found.damaged.values()
         assert said.startswith("export disk: object ")
@@ -78,9 +83,7 @@ def test_a_pool_whose_tables_are_damaged_is_lost_by_its_name_and_stays_gone() ->
 
 def test_a_pool_that_is_lost_stays_so_wherever_the_attach_that_finds_it_ends() -> None:
     """Else the next attach, which finds nothing of the pool, would take it for a blank one."""
-    image = image_of_pools()
-    image["objects"][OBJECT_BYTES] ^= 0x40
-    keeper = RecordedKeeper(image)
+    keeper = RecordedKeeper(with_a_flip(image_of_pools(), OBJECT_BYTES))
 
     def attach() -> None:
         make_memory(keeper).make_store(LIMITS, Incarnation(7))
@@ -94,9 +97,7 @@ def test_a_pool_that_is_lost_stays_so_wherever_the_attach_that_finds_it_ends() -
 
 
 def test_the_number_of_a_lost_pool_is_free_for_the_process_after() -> None:
-    image = image_of_pools()
-    image["objects"][OBJECT_BYTES] ^= 0x40
-    keeper = RecordedKeeper(image)
+    keeper = RecordedKeeper(with_a_flip(image_of_pools(), OBJECT_BYTES))
     with closing(make_memory(keeper)) as memory:
         memory.make_store(LIMITS, Incarnation(7))
     with attached(keeper.image()) as found:
