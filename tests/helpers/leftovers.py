@@ -9,12 +9,16 @@ import types
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import trio
 
 ROOT: Final = Path(__file__).parents[2]
+NAMED_BY_CODE: Final = frozenset(
+    {types.FrameType, types.CoroutineType, types.GeneratorType, types.MethodType}
+)
 OUR_PACKAGES: Final = frozenset({"config", "heartbeat", "net", "nodemanager", "ramsterd"})
 
 
@@ -74,26 +78,39 @@ async def leftovers_of(
 
 def last_copies(objects: list[object]) -> Counter[str]:
     """Count the objects that are ours, or that keep a buffer, by type."""
-    return Counter(name for each in objects if (name := name_of(each)) is not None)
+    # There are some ten thousand, of few types.
+    found = Counter[str]()
+    for kind, count in Counter(map(type, objects)).items():
+        if (name := type_name(kind)) is not None:
+            found[name] += count
+    named_by_code = (each for each in objects if type(each) in NAMED_BY_CODE)
+    found.update(name for each in named_by_code if (name := name_of(each)) is not None)
+    return found
 
 
-def name_of(each: object) -> str | None:
-    """Return what an object of ours is; None for all others."""
-    kind = type(each)
+def type_name(kind: type) -> str | None:
+    """Return the name of a type of ours, or of one that keeps a buffer; None for all others."""
     # Some types of the interpreter have a descriptor there.
     if str(kind.__module__).partition(".")[0] in OUR_PACKAGES:
         return f"{kind.__module__}.{kind.__qualname__}"
+    return "memoryview" if kind is memoryview else None
+
+
+def name_of(each: object) -> str | None:
+    """Return what runs code of ours, or is a method of an object of ours; None for all others."""
     if isinstance(each, types.FrameType):
         return code_name(each.f_code, "frame")
     if isinstance(each, types.CoroutineType):
         return code_name(each.cr_code, "coroutine")
     if isinstance(each, types.GeneratorType):
         return code_name(each.gi_code, "generator")
-    if isinstance(each, types.MethodType):
-        return None if name_of(each.__self__) is None else f"method {each.__func__.__qualname__}"
-    return "memoryview" if isinstance(each, memoryview) else None
+    assert isinstance(each, types.MethodType)
+    owner = each.__self__
+    is_ours = type_name(type(owner)) or (type(owner) in NAMED_BY_CODE and name_of(owner))
+    return f"method {each.__func__.__qualname__}" if is_ours else None
 
 
+@cache
 def code_name(code: types.CodeType, kind: str) -> str | None:
     """Return the name of a function of ours."""
     path = Path(code.co_filename)
