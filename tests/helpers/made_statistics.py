@@ -6,6 +6,7 @@ import random
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -129,9 +130,15 @@ def wide_statistics(*, nodes: int, exports: int) -> DaemonStatistics:
     )
 
 
+@cache
+def hints_of(kind: type) -> dict[str, Any]:
+    """Return the types of the fields of a snapshot: finding them out takes most of what making one does."""
+    return get_type_hints(kind)
+
+
 def _for_each_node(value: Any, numbers: list[NodeId]) -> Any:
     """Return a snapshot in which all that is said of a node is said of each of these."""
-    kinds = get_type_hints(type(value))
+    kinds = hints_of(type(value))
     changes: dict[str, object] = {}
     for each in fields(value):
         inside, arguments = getattr(value, each.name), get_args(kinds[each.name])
@@ -198,7 +205,7 @@ def _made_fields(kind: type, figures: Figures) -> object:
     if kind is LatencyStatistics:
         counts = tuple(figures.number() for _ in range(len(LATENCY_BUCKETS) + 1))
         return LatencyStatistics(counts=counts, seconds_total=figures.number())
-    kinds = get_type_hints(kind)
+    kinds = hints_of(kind)
     return kind(**{name: _made(each, figures) for name, each in kinds.items()})
 
 
