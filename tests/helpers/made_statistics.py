@@ -138,7 +138,7 @@ def hints_of(kind: type) -> dict[str, Any]:
 
 def _for_each_node(value: Any, numbers: list[NodeId]) -> Any:
     """Return a snapshot in which all that is said of a node is said of each of these."""
-    kinds = hints_of(type(value))
+    kinds = hints_of(value.__class__)
     changes: dict[str, object] = {}
     for each in fields(value):
         inside, arguments = getattr(value, each.name), get_args(kinds[each.name])
