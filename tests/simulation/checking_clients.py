@@ -262,8 +262,9 @@ class Client:
     def expect_loss(self, indexes: set[int]) -> None:
         """Some pages may be lost from now on, until they are put or flushed."""
         self.losable |= indexes
-        for index in indexes:
-            self._widen(index, 1)
+        for get in self.gets:
+            for index in indexes & set(range(get.index, get.index + len(get.possible))):
+                self._widen(index, 1)
 
     def go_on(self) -> None:
         """The process of the node was followed by another with its memory: what was not answered is open for ever."""
