@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,17 @@ PROGRAM = f"""\
 from ramsterd.cli.ramsterctl import main
 main(prog_name="ramsterctl")
 """
-# Each completes the beginning in $1, as its user does with the key Tab, and prints what it finds.
+# What stands behind all that was found for a line.
+END = "END"
+# Each completes the beginnings that it is given, as its user does with the key Tab, and prints what it finds.
 ASK = {
     "bash": """\
 eval "$(ramsterctl completion bash)"
-COMP_WORDS=($1) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-_ramsterctl_completion ramsterctl
-printf '%s\\n' "${COMPREPLY[@]}"
+for line; do
+    COMPREPLY=() COMP_WORDS=($line) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _ramsterctl_completion ramsterctl
+    printf '%s\\n' "${COMPREPLY[@]}" END
+done
 """,
     # Its completion needs a line editor: here what that is told is printed.
     "zsh": """\
@@ -33,12 +39,18 @@ compdef() { :; }
 compadd() { print -rl -- ${(P)${@[-1]}}; }
 _describe() { print -rl -- ${(P)3}; }
 eval "$(ramsterctl completion zsh)"
-words=(${=1}) CURRENT=${#words}
-_ramsterctl_completion
+for line; do
+    words=(${=line}) CURRENT=${#words}
+    _ramsterctl_completion
+    echo END
+done
 """,
     "fish": """\
 ramsterctl completion fish | source
-complete --do-complete "$argv[1]"
+for line in $argv
+    complete --do-complete "$line"
+    echo END
+end
 """,
 }
 
@@ -52,27 +64,31 @@ def path(tmp_path: Path) -> str:
     return f"{tmp_path}:{os.environ['PATH']}"
 
 
-def ask(shell: str, line: str, path: str, home: Path) -> list[str]:
-    """Return the words with which a shell would complete the end of a line."""
+def ask(shell: str, lines: Sequence[str], path: str, home: Path) -> list[list[str]]:
+    """Return, for each line, the words with which a shell would complete its end."""
     require_tool(shell)
     quiet = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
     behind = [] if shell == "fish" else ["shell"]
     done = subprocess.run(
-        [shell, *quiet, "-c", ASK[shell], *behind, line],
+        [shell, *quiet, "-c", ASK[shell], *behind, *lines],
         env={"PATH": path, "HOME": str(home), "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stderr == ""
     # zsh and fish show the help of a command behind it.
-    return [found.partition("\t")[0].partition(":")[0] for found in done.stdout.splitlines()]
+    printed = [word.partition("\t")[0].partition(":")[0] for word in done.stdout.splitlines()]
+    assert printed.count(END) == len(lines)
+    words = iter(printed)
+    return [list(takewhile(lambda word: word != END, words)) for _ in lines]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_completes_commands_and_options(shell: str, path: str, tmp_path: Path) -> None:
-    assert {"node", "nodes"} <= set(ask(shell, "ramsterctl no", path, tmp_path))
-    assert ask(shell, "ramsterctl node unc", path, tmp_path) == ["uncordon"]
-    assert ask(shell, "ramsterctl stop --for", path, tmp_path) == ["--forget"]
+    lines = ("ramsterctl no", "ramsterctl node unc", "ramsterctl stop --for")
+    commands, *others = ask(shell, lines, path, tmp_path)
+    assert {"node", "nodes"} <= set(commands)
+    assert others == [["uncordon"], ["--forget"]]
 
 
 @pytest.mark.parametrize(
