@@ -25,6 +25,7 @@ from ramsterd.core.codec import PACKED_FILL
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.holders.reach import ReachableCopies
 from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, LeafFetch
 from ramsterd.remote.home.surroundings import CopiesAt, Surroundings
 from ramsterd.remote.limits.page_rate import PageRate
@@ -89,23 +90,24 @@ class Rebuilder:
 
     def is_at_risk(self, row: int) -> bool:
         """Whether a page that is only at peers has fewer copies that can be reached than its pool wants."""
-        return self._is_at_risk(row, self._surroundings.copies_at)
+        return self._copies_at_risk(row, self._surroundings.copies_at) is not None
 
-    def _is_at_risk(self, row: int, copies_at: CopiesAt) -> bool:
+    def _copies_at_risk(self, row: int, copies_at: CopiesAt) -> ReachableCopies | None:
+        """Return what the copies of a page that is at risk are worth; None: it is not."""
         rows = self._store.rows
         if not rows.serial(row) or rows.location(row) or rows.packed(row) == PACKED_FILL:
-            return False
+            return None
         if not rows.first_holder(row):
-            return False
+            return None
         pool = self._store.versions.pool_of(row)
-        return (
-            pool.kind is PoolKind.PERSISTENT
-            and copies_at(tuple(rows.holders(row))).counted < pool.copies
-        )
+        if pool.kind is not PoolKind.PERSISTENT:
+            return None
+        copies = copies_at(tuple(rows.holders(row)))
+        return copies if copies.counted < pool.copies else None
 
     def _is_to_fetch(self, row: int, copies_at: CopiesAt) -> bool:
-        reachable = copies_at(tuple(self._store.rows.holders(row))).reachable
-        return reachable > 0 and self._is_at_risk(row, copies_at)
+        copies = self._copies_at_risk(row, copies_at)
+        return copies is not None and copies.reachable > 0
 
     def _gains_copy(self, row: int, takers: Mapping[NodeId, int], nodes: frozenset[NodeId]) -> bool:
         """Whether a page can be fetched, and leave again for more peers than the `nodes` that have it: its holders have room for it."""
@@ -144,14 +146,14 @@ class Rebuilder:
         for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
             row = self._rows.popleft()
             self._is_noted[row] = 0
-            if not self._is_at_risk(row, copies_at):
+            copies = self._copies_at_risk(row, copies_at)
+            if copies is None:
                 self._has_settled = True
                 continue
             self.note(row)  # at risk until it is here
             leaf = self._store.versions.leaf_of(row)
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
-            copies = copies_at(tuple(self._store.rows.holders(row)))
             if not self._gains_copy(row, takers, copies.nodes):  # it could not leave again
                 lacks_room = lacks_room or copies.reachable > 0
             elif not (self._page_rate.pages and self._leaf_fetch.may_fetch):
