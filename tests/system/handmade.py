@@ -54,12 +54,11 @@ def context_of(tls: TlsConfig | None) -> ssl.SSLContext:
 class HandMade:
     """One connection to a daemon."""
 
-    def __init__(
-        self, port: int, tls: TlsConfig | None, *, context: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
+        """Connect; without a context as in a cluster without TLS."""
         plain = socket.create_connection(("127.0.0.1", port), STOP_SECONDS_MAX)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = (context or context_of(tls)).wrap_socket(plain)
+        self.socket = plain if context is None else context.wrap_socket(plain)
         self._requests = 0
 
     def __enter__(self) -> Self:
@@ -114,9 +113,9 @@ class HandMade:
         return self.wait_for(lambda header: header[3] == 1 and header[6] == number)
 
 
-def linked(port: int, tls: TlsConfig, hello: Hello) -> HandMade:
-    """Return an open link of the member that `hello` says."""
-    link = HandMade(port, tls)
+def linked(port: int, tls: TlsConfig | None, hello: Hello) -> HandMade:
+    """Return an open link of the member that `hello` says; without `tls` in a cluster without it."""
+    link = HandMade(port, None if tls is None else context_of(tls))
     answer = link.greet(hello)
     assert answer is not None
     assert answer[0][2] == LinkType.HELLO, answer

@@ -26,7 +26,7 @@ from ramsterd.remote.wire import MessageType
 from tests.helpers.authority import Authority
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, wait_until
-from tests.system.handmade import HandMade, frame, hello_of, later, linked
+from tests.system.handmade import HandMade, context_of, frame, hello_of, later, linked
 from tests.system.secured import secure, wait_for
 
 SERIAL_MAX = wire.SERIAL_MAX
@@ -47,10 +47,24 @@ def tls(authority: Authority) -> TlsConfig:
 
 @pytest.fixture
 def cluster(new_cluster: NewCluster, authority: Authority) -> Cluster:
-    """Nodes 1 and 2, most pages of 1 at 2; node 3 is not started: it is the test."""
+    made = new_three(new_cluster)
+    secure(made, authority)
+    return started(made)
+
+
+@pytest.fixture
+def plain_cluster(new_cluster: NewCluster) -> Cluster:
+    """The same without TLS: who breaks a link a thousand times shakes no hands as often."""
+    return started(new_three(new_cluster))
+
+
+def new_three(new_cluster: NewCluster) -> Cluster:
     more = '[log.subsystems]\nheartbeat = "debug"'
-    cluster = new_cluster(budgets=["4MiB", "32MiB", "4MiB"], more=more)
-    secure(cluster, authority)
+    return new_cluster(budgets=["4MiB", "32MiB", "4MiB"], more=more)
+
+
+def started(cluster: Cluster) -> Cluster:
+    """Start nodes 1 and 2, most pages of 1 at 2; node 3 is not started: it is the test."""
     for number in (1, 2):
         cluster[number].start()
     for number in (1, 2):
@@ -162,12 +176,13 @@ def abuse() -> Iterator[bytes]:
 
 
 @pytest.mark.timeout(180)
-def test_no_frame_of_any_type_reads_or_drops_them(cluster: Cluster, tls: TlsConfig) -> None:
+def test_no_frame_of_any_type_reads_or_drops_them(plain_cluster: Cluster) -> None:
     """Also those that come to be: each type that the daemon knows is tried with each table."""
+    cluster = plain_cluster
     before = pages_of_1(cluster)
     hello = hello_of(3)
     for port in (cluster[2].port, cluster[1].port):
-        link = linked(port, tls, hello)
+        link = linked(port, None, hello)
         for data in abuse():
             try:
                 link.send(data)
@@ -178,7 +193,7 @@ def test_no_frame_of_any_type_reads_or_drops_them(cluster: Cluster, tls: TlsConf
             if alive is None:
                 link.socket.close()
                 hello = later(hello)
-                link = linked(port, tls, hello)
+                link = linked(port, None, hello)
             else:
                 assert alive[2] in (b"", bytes(4096)), "nothing, or what it put itself"
         link.socket.close()
@@ -249,7 +264,7 @@ def test_a_new_incarnation_that_only_gossip_speaks_of_ends_no_old_one(cluster: C
 
 def test_a_stranger_without_a_certificate_says_nothing_at_all(cluster: Cluster) -> None:
     """TLS 1.3: its own side of the handshake ends before ours has judged it, so it may send; nobody reads that."""
-    with HandMade(cluster[2].port, None) as link:
+    with HandMade(cluster[2].port, context_of(None)) as link:
         try:
             assert link.greet(hello_of(3)) is None
         except OSError:

@@ -163,7 +163,7 @@ def test_a_member_that_greets_twice_loses_its_link_only(cluster: Cluster, ours: 
         present: "a second link of this node: the first one is open",
     }
     for incarnation, reason in reasons.items():
-        with HandMade(cluster[1].port, ours.issue("n2")) as twin:
+        with HandMade(cluster[1].port, context_of(ours.issue("n2"))) as twin:
             answer = twin.greet(hello_of(2, incarnation=incarnation))
             assert answer is not None
             assert answer[0][2] == LinkType.REJECT
