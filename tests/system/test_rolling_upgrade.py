@@ -132,6 +132,7 @@ def verifying(cluster: Cluster, *mebibytes: int) -> Iterator[list[Verifier]]:
         ]
 
 
+@pytest.mark.long
 def test_no_client_of_three_nodes_notices_a_rolling_upgrade(
     cluster: Cluster, tmp_path: Path
 ) -> None:
