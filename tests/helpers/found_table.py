@@ -101,8 +101,10 @@ def entries_of(table: PageTable, page_objects: dict[bytes, PageObject]) -> Entri
     found: Entries = {}
     for name, page_object in page_objects.items():
         for start, run, leaf in table.pieces(page_object, 0, 1 << 48):
-            for index in range(start, start + run):
-                entry = ZERO if leaf == ZERO else table.entries_of(leaf, index, 1)[0]
+            if leaf == ZERO:
+                found.update({(name, index): ZERO for index in range(start, start + run)})
+                continue
+            for index, entry in enumerate(table.entries_of(leaf, start, run).tolist(), start):
                 if entry != HOLE:
                     found[name, index] = entry
     return found

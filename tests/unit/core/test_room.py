@@ -102,7 +102,8 @@ def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     cache = store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     for index in range(0, 64 * 1000, 64):
-        assert put_run(store, cache, index, make_run(500, 1)) == 1
+        assert store.put(cache, OBJECT, index, joined(make_run(500, 1))) == 1
+    store.check_invariants()
     assert store.versions.tables.used_bytes > 60 << 10
     evicted = store.versions.counters.evicted
     assert evicted > 500
@@ -131,7 +132,9 @@ def test_a_put_evicts_a_bounded_number_of_blocks_for_the_tables_and_later_passes
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     for place in range(50):
         for leaf in range(13):
-            assert put_run(store, cache, 64 * leaf + place, [make_page(64 * place + 30)]) == 1
+            page = memoryview(make_page(64 * place + 30))
+            assert store.put(cache, OBJECT, 64 * leaf + place, page) == 1
+    store.check_invariants()
     before = store.work["evict"]
     assert put_run(store, pool, 0, make_run(500, 1)) == 0
     assert store.room.wants_tables is Family.OWN_PERSISTENT
