@@ -156,7 +156,7 @@ class Node:
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} ended: {self.log}"
         try:
-            self.ask("status")
+            self.ask("version")
         except OSError:
             return False
         return True
