@@ -59,9 +59,10 @@ test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit
 	@exec $(KEEPING) $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist loadscope)
 
 # A small Debian is made of the packages of the mirror first.
-test-packages: $(VENV)/installed-test  ## both packages are installed, upgraded and removed in a Debian of its own, the image is run, and a cluster is upgraded node by node (root, Debian)
+test-packages: $(VENV)/installed-test  ## both packages are installed, upgraded and removed in a Debian of its own, the image is run, a cluster is upgraded node by node, and the walkthrough is typed (root, Debian)
+	@sh tests/install-tools
 	@sh tests/install-tools packages
-	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 --long -m long $(or $(ARGS),tests/packages tests/system)
+	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 --long -m long $(or $(ARGS),tests/packages tests/system tests/walkthrough)
 
 # By hand one at a time, so that a stall that is over its bar is one of ours.
 test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster through faults, in QEMU (ALL=1: minutes more; RESTARTS=10)

@@ -9,7 +9,13 @@ from tests.walkthrough.likeness import difference, is_like
 from tests.walkthrough.page import commands
 from tests.walkthrough.replay import PAGE, TOOLS, replay
 
-pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.root, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.slow,
+    pytest.mark.system,
+    pytest.mark.root,
+    pytest.mark.timeout(900),
+]
 
 
 def test_an_operator_sees_what_the_page_shows(tmp_path: Path) -> None:
