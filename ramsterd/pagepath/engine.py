@@ -200,14 +200,14 @@ class Engine:
 
     # What peers and the cluster do.
 
-    def on_frame(self, node: NodeId, incarnation: Incarnation, frame: Frame, *, now: float) -> None:
-        """Handle one frame from the present incarnation of a peer.
+    def on_frame(self, node: NodeId, incarnation: Incarnation, frame: Frame, *, now: float) -> bool:
+        """Handle one frame from the present incarnation of a peer; return whether a pass has to end.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol; its link must be closed.
         """
         try:
-            self._frames.on_frame(node, incarnation, frame, now)
+            return self._frames.on_frame(node, incarnation, frame, now)
         except RemoteProtocolError:
             # The link counts it as answered: nobody else will say that it failed.
             if frame.is_reply:

@@ -99,9 +99,13 @@ class OwnStatus:
 
     def on_repeated(self, now: float) -> None:
         """A peer told the same as before."""
-        due = now - FOLLOW_SECONDS * self._part
-        if self._repeated_at <= due and self._oldest_told_at() <= due:
+        if self.is_to_follow(now):
             self._repeat(now)
+
+    def is_to_follow(self, now: float) -> bool:
+        """Whether all are told again as soon as a peer tells the same as before."""
+        due = now - FOLLOW_SECONDS * self._part
+        return self._repeated_at <= due and self._oldest_told_at() <= due
 
     def repeat_until(self) -> float:
         """Return when peers are to be told again at the latest."""

@@ -1,13 +1,18 @@
 """Peer frames: what a frame of a peer asks of this node, or answers."""
 
+from typing import Final
+
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import show_ended
+from nodemanager.table import PeerStatus
 from ramsterd.pagepath.machines import Machines
 from ramsterd.pagepath.peer_states import PeerStates
 from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
+
+NOTHING_SAID: Final = (b"", None)
 
 
 class PeerFrames:
@@ -16,9 +21,11 @@ class PeerFrames:
     def __init__(self, machines: Machines, states: PeerStates) -> None:
         self._machines = machines
         self._states = states
+        # The last STATUS of each peer: its bytes, and what they were read as.
+        self._said: dict[NodeId, tuple[bytes, PeerStatus]] = {}
 
-    def on_frame(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
-        """Handle one frame from an incarnation of a peer.
+    def on_frame(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> bool:
+        """Handle one frame from an incarnation of a peer; return whether anything may follow from it.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol, or its incarnation has ended.
@@ -26,10 +33,31 @@ class PeerFrames:
         if self._machines.nodes.is_stale(node, incarnation):
             name = self._machines.nodes.name(node)
             raise RemoteProtocolError(show_ended(name, incarnation))
+        if self._is_repetition(node, frame, now):
+            return False
         if frame.is_reply:
             self._on_reply(node, frame, now)
         else:
             self._on_request(node, incarnation, frame, now)
+        return True
+
+    def _is_repetition(self, node: NodeId, frame: Frame, now: float) -> bool:
+        """Whether a frame is a STATUS that says the same again, and nothing is to be done because of it.
+
+        Nodes at rest send each other little else.  That it says the same is not enough: what it
+        means depends on what this node has done since.  So that is asked anew each time, in this
+        very step.
+        """
+        table, said = self._said.get(node, NOTHING_SAID)
+        return (
+            said is not None
+            and frame.type == MessageType.STATUS
+            and not frame.is_reply
+            and frame.table == table
+            and self._machines.nodes.status(node) is said  # on this very link
+            and self._states.is_settled_with(node, said)
+            and not self._machines.status.is_to_follow(now)
+        )
 
     def _on_request(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
         foreign, outbox = self._machines.foreign, self._machines.outbox
@@ -56,7 +84,9 @@ class PeerFrames:
             case MessageType.LIST_PAGES:
                 self._machines.page_lists.on_request(node, frame.request_id, wire.parse_list(frame))
             case MessageType.STATUS:
-                self._states.on_status(node, wire.parse_status(frame), now)
+                status = wire.parse_status(frame)
+                self._states.on_status(node, status, now)
+                self._said[node] = bytes(frame.table), status
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 

@@ -189,6 +189,14 @@ class PeerStates:
         else:
             self._on_none_held(node, now, is_first=before is None)
 
+    def is_settled_with(self, node: NodeId, status: PeerStatus) -> bool:
+        """Whether `on_status` has nothing to do for a peer that says the same again."""
+        machines, holder = self._machines, self._holders.living(node)
+        if not status.pages_held_for_us and holder is not None and holder.pages:
+            return False
+        is_proof = machines.trust.is_to_say_what_it_holds(node)
+        return not is_proof and machines.remotifier.is_settled_with(node, status)
+
     def _on_none_held(self, node: NodeId, now: float, *, is_first: bool) -> None:
         """A peer keeps nothing of what we count there: it has purged us, as it does after `orphan_seconds`.
 

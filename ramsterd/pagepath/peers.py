@@ -268,12 +268,14 @@ class Peers:
             return
         self.own_incarnation.on_frames(link.node)
         unread = iter(frames)
+        is_pass, engine = True, self._engine
         try:
             for frame in unread:
                 if frame.type in OTHER_MESSAGES:
                     self._on_other_frame(link, frame)
                 else:
-                    self._engine.on_frame(link.node, link.incarnation, frame, now=now)
+                    follows = engine.on_frame(link.node, link.incarnation, frame, now=now)
+                    is_pass = follows or len(frames) > 1
         except RemoteProtocolError:
             # The link counts all these requests as answered, so nobody else will say that they
             # failed.
@@ -282,7 +284,8 @@ class Peers:
                     self._engine.on_request_failed(frame.request_id)
             raise
         finally:
-            self.settle()
+            if is_pass:
+                self.settle()
 
     def _on_other_frame(self, link: Link, frame: Frame) -> None:
         if frame.is_reply:

@@ -142,6 +142,11 @@ class Trust:
         if peer is not None and peer.is_checked:
             self._prove(node, peer)
 
+    def is_to_say_what_it_holds(self, node: NodeId) -> bool:
+        """Whether a STATUS that says that a peer holds pages of ours is all that it has yet to prove."""
+        peer = self._peers.get(node)
+        return peer is not None and peer.is_checked
+
     def _prove(self, node: NodeId, peer: _Peer) -> None:
         self._settle(node, peer)
         peer.credit = min(2 * peer.credit, CREDIT_PAGES_MAX)

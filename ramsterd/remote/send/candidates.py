@@ -123,6 +123,13 @@ class Candidates:
             self._refusals[kind].on_heard(node)
         self.put_rate.on_status(node, status.put_bytes_per_second)
 
+    def is_settled_with(self, node: NodeId) -> bool:
+        """Whether a STATUS that says the same again, when nothing is under way to its peer, changes nothing here."""
+        return not any(
+            self._placed_bytes[kind].get(node) or self._refusals[kind].is_doubtful(node)
+            for kind in PoolKind
+        )
+
     def on_more_room(self, node: NodeId) -> None:
         """A peer has more room than it said before: what it refused of persistent pages may be offered again."""
         self._refusals[PoolKind.PERSISTENT].on_more_room(node)

@@ -219,16 +219,24 @@ class EphemeralRemotifier:
     def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
         """A peer told how many of our pages it has: bound the rows of those that it dropped."""
         holder = self._holders.living(node)
-        if holder is None or holder.id not in self._sent:
-            return
+        if holder is not None and (excess := self._excess(holder, pages_held_for_us)) > 0:
+            self._forget_oldest(holder, min(excess, FORGOTTEN_PAGES_MAX))
+
+    def is_settled_with(self, node: NodeId, pages_held_for_us: int) -> bool:
+        """Whether `on_status` has nothing to do for a peer that says so."""
+        holder = self._holders.living(node)
+        return holder is None or self._excess(holder, pages_held_for_us) <= 0
+
+    def _excess(self, holder: Holder, pages_held_for_us: int) -> int:
+        """Return how many rows of pages at a holder are too many, given how many it has."""
+        if holder.id not in self._sent:
+            return 0
         # What is on its way may or may not be counted there.
         under_way = sum(
             len(put.shipment.serials) for put in self.puts.waited if put.holder is holder
         )
         ghosts = holder.pages - under_way - pages_held_for_us
-        excess = ghosts - pages_held_for_us - GHOSTS_MAX
-        if excess > 0:
-            self._forget_oldest(holder, min(excess, FORGOTTEN_PAGES_MAX))
+        return ghosts - pages_held_for_us - GHOSTS_MAX
 
     def spare_tables(self) -> None:
         """When rows or memory for tables run short, forget the oldest pages at peers: anything new is worth more."""

@@ -213,6 +213,14 @@ class Remotifier:
         )
         self.ephemeral.on_status(node, status.pages_held_for_us)
 
+    def is_settled_with(self, node: NodeId, status: PeerStatus) -> bool:
+        """Whether `on_status` has nothing to do for a peer that says the same again."""
+        return (
+            not self.has_put_to(node)
+            and self.candidates.is_settled_with(node)
+            and self.ephemeral.is_settled_with(node, status.pages_held_for_us)
+        )
+
     def on_link_lost(self, node: NodeId) -> None:
         """Nothing that was sent to a peer is under way any more."""
         self.candidates.on_link_lost(node)

@@ -6,14 +6,17 @@ import pytest
 
 from net.errors import RemoteProtocolError
 from nodemanager.ids import Incarnation
+from nodemanager.table import PeerStatus
 from ramsterd.core.page import PoolKind
-from ramsterd.pagepath.effects import GetDone
+from ramsterd.pagepath.effects import GetDone, Send
+from ramsterd.pagepath.own_status import FOLLOW_SECONDS
 from ramsterd.remote import wire
 from ramsterd.remote.holders.reconcile import RETRY_SECONDS, Reconciled
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.wire import MessageType, PageList
 from tests.helpers.foreign_puts import put
-from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, MadeEngine, sends
+from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, MadeEngine, as_frame, sends
+from tests.helpers.made_pages import MIB
 
 
 @pytest.fixture
@@ -140,3 +143,65 @@ def test_a_list_that_is_none_counts_as_no_answer(made: MadeEngine) -> None:
     with pytest.raises(RemoteProtocolError, match="answer to a LIST_PAGES"):
         made.frame(ONE, MessageType.LIST_PAGES, 1, bytes(9), request_id=request_id, is_reply=True)
     assert not made.engine.machines.reconciler.is_in_flight(request_id)
+
+
+# The same again.
+
+
+def hear_again(made: MadeEngine, held: int = 1, incarnation: Incarnation = INCARNATION) -> bool:
+    """Get a STATUS; return whether a pass has to end because of it."""
+    status = PeerStatus(
+        budget_bytes=64 * MIB,
+        free_bytes=64 * MIB,
+        is_accepting=True,
+        pressure=0.0,
+        pages_held_for_us=held,
+    )
+    frame = as_frame(Send(ONE, MessageType.STATUS, 1, wire.status_message(status)))
+    return made.engine.on_frame(ONE, incarnation, frame, now=made.now)
+
+
+def test_nothing_follows_from_a_status_that_says_the_same_again(made: MadeEngine) -> None:
+    assert not hear_again(made)
+    assert hear_again(made, held=2), "it says something else"
+    assert not hear_again(made, held=2)
+
+
+def test_who_is_to_tell_the_same_again_does_not_overhear_others_that_do(made: MadeEngine) -> None:
+    made.now += FOLLOW_SECONDS
+    assert hear_again(made)
+    assert {each.type for each in sends(made.settle())} == {MessageType.STATUS}
+    assert not hear_again(made)
+
+
+def test_what_was_said_on_another_link_is_not_the_same(made: MadeEngine) -> None:
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, now=made.now)
+    assert hear_again(made)
+    assert not hear_again(made)
+    made.engine.on_link_up(ONE, Incarnation(2), now=made.now)
+    assert hear_again(made, incarnation=Incarnation(2))
+    with pytest.raises(RemoteProtocolError, match="later start"):
+        hear_again(made)
+
+
+def test_a_peer_that_still_says_that_it_keeps_nothing_after_it_stored_pages_has_lost_them(
+    made: MadeEngine,
+) -> None:
+    hear_again(made, held=0)
+    assert not hear_again(made, held=0)
+    made.store_at(ONE)
+    assert hear_again(made, held=0)
+    assert made.engine.machines.trust.is_disowning(ONE)
+
+
+def test_what_waits_for_a_status_gets_it_though_it_says_the_same(made: MadeEngine) -> None:
+    candidates = made.engine.machines.remotifier.candidates
+    made.put(FULL)
+    puts = sends(made.settle(), MessageType.PUT_PAGES)
+    assert hear_again(made), "what is under way is not in it"
+    for each in puts:
+        made.engine.on_request_failed(each.request_id)
+    assert candidates.all(PoolKind.PERSISTENT)[0].is_doubtful
+    assert hear_again(made)
+    assert not candidates.all(PoolKind.PERSISTENT)[0].is_doubtful

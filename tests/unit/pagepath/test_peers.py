@@ -3,6 +3,8 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
+from net.frame import Frame
+from net.link import Link
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome
@@ -50,6 +52,31 @@ async def test_what_a_link_answers_is_heard_however_lately_it_brought_something(
         link.ask()
         await eventually(lambda: bool(heard), seconds_max=HEARD_SECONDS / 2)
     assert heard[0] == other.number
+
+
+async def test_peers_that_say_the_same_again_end_no_pass(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among many nodes at rest that is most of what comes."""
+    async with run_nodes(*[SMALL] * 6) as [node, *_]:
+        await trio.sleep(30)
+        frames: list[int] = []
+        passes: list[float] = []
+        on_frames, settle = node.peers.on_frames, node.peers.settle
+
+        def count_frames(link: Link, some: list[Frame]) -> None:
+            frames.append(len(some))
+            on_frames(link, some)
+
+        def count_pass() -> None:
+            passes.append(trio.current_time())
+            settle()
+
+        monkeypatch.setattr(node.peers, "on_frames", count_frames)
+        monkeypatch.setattr(node.peers, "settle", count_pass)
+        await trio.sleep(30)
+    assert len(frames) > 30
+    assert len(passes) < len(frames)
 
 
 async def test_a_starved_node_says_so_and_is_given_nothing_until_that_is_over(
