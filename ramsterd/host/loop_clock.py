@@ -7,22 +7,20 @@ deadline.  Who judges others by the time that passed for them (the failure detec
 """
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
 
 from config.event_kinds import EventKind, about
 from ramsterd.host.loop_time import LoopTime, PauseStatistics
-from ramsterd.host.slack import Slack, slack_of
+from ramsterd.host.slack import Slack, Turn, slack_of
 
 logger = logging.getLogger("ramster.daemon")
 
-# How often is looked whether there was a pause, in order to say so, while the loop is always busy:
-# else a pause is said as soon as it is over.
-LOOK_SECONDS: Final = 1.0
 # Turns of one and the same look are further apart than this.
 TURN_SECONDS_MIN: Final = 0.01
 
@@ -35,9 +33,8 @@ class LoopClock(trio.abc.Clock):
         self._time = LoopTime(world())
         self._started_at = 0.0
         self.slack = Slack()
-        # What was told of to those who wait for the next pause.
+        # After how many pauses those who wait were woken.
         self._told_pauses = 0
-        self._pause = trio.Event()
 
     def start_clock(self) -> None:
         """See `trio.abc.Clock`."""
@@ -52,24 +49,25 @@ class LoopClock(trio.abc.Clock):
         now = self._time.read(self._world())
         if now >= self.slack.due_at:
             self.slack.on_due(now)
+        # Only a loop that is always busy hears of it here.
+        if self._time.pauses_total != self._told_pauses and not self._time.stands_still:
+            self._on_pause()
         return now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """See `trio.abc.Clock`; it is asked when the loop has nothing to do."""
-        seconds = self._time.sleep_seconds(self._world(), deadline)
+        seconds = self._time.sleep_seconds(self._world(), min(deadline, self.slack.until))
         if self._time.pauses_total != self._told_pauses:
-            self._told_pauses = self._time.pauses_total
-            self._pause.set()
-            self._pause = trio.Event()
+            self._on_pause()
         return seconds
+
+    def _on_pause(self) -> None:
+        self._told_pauses = self._time.pauses_total
+        self.slack.wake_all()
 
     def world_time(self) -> float:
         """Return seconds that go on whether the loop runs or not."""
         return self._world()
-
-    async def wait_pause(self) -> None:
-        """Wait until the next pause is over."""
-        await self._pause.wait()
 
     def statistics(self) -> PauseStatistics:
         """Return a snapshot."""
@@ -98,22 +96,44 @@ def pause_statistics() -> PauseStatistics:
     return PauseStatistics(pauses_total=0, paused_seconds_total=0.0)
 
 
-@contextmanager
-def may_end_from(due_at: float, scope: trio.CancelScope) -> Iterator[None]:
-    """Let a scope end in the first round of the loop after `due_at`, if that comes before its deadline.
+class LoopTimer:
+    """What one task sleeps by; all else is synchronous.
 
-    Another clock than the daemon's has no slack: its wake-ups cost nothing.
+    It is no scope of trio: that ends a sleep by an exception, and to enter it, to be cancelled and
+    to leave it costs more than most of what is done then.  With another clock than the daemon's it
+    is one, without slack: there a wake-up costs nothing.
     """
-    clock = trio.lowlevel.current_clock()
-    if not isinstance(clock, LoopClock):
-        scope.deadline = min(scope.deadline, due_at)
-        yield
-        return
-    clock.slack.add(scope, due_at)
-    try:
-        yield
-    finally:
-        clock.slack.remove(scope)
+
+    def __init__(self) -> None:
+        self._turn: Turn | None = None
+        self._scope: trio.CancelScope | None = None
+
+    async def sleep(self, due_at: float, until: float) -> None:
+        """Sleep to the first round of the loop after `due_at`, but no longer than `until`, or to the end of the next pause."""
+        clock = trio.lowlevel.current_clock()
+        if not isinstance(clock, LoopClock):
+            with trio.CancelScope(deadline=due_at) as self._scope:
+                await trio.sleep_forever()
+            return
+        wake = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+        turn = self._turn = Turn(due_at, until, wake)
+        slack = clock.slack
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            slack.remove(turn)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        slack.add(turn)
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def hasten(self, until: float) -> None:
+        """Let a task that sleeps do so no longer than `until`."""
+        if self._turn is not None and until < self._turn.until:
+            clock = trio.lowlevel.current_clock()
+            assert isinstance(clock, LoopClock), "its task sleeps by it"
+            clock.slack.hasten(self._turn, until)
+        elif self._scope is not None and until < self._scope.deadline:
+            self._scope.deadline = until
 
 
 async def sleep_until_pause(seconds: float) -> None:
@@ -126,13 +146,8 @@ async def sleep_until_pause(seconds: float) -> None:
 
 
 async def _sleep(seconds: float, *, slack_seconds: float) -> None:
-    clock = trio.lowlevel.current_clock()
     due_at = trio.current_time() + seconds
-    with trio.move_on_at(due_at + slack_seconds) as scope, may_end_from(due_at, scope):
-        if isinstance(clock, LoopClock):
-            await clock.wait_pause()
-        else:
-            await trio.sleep_forever()
+    await LoopTimer().sleep(due_at, due_at + slack_seconds)
 
 
 async def sleep_to_turn(seconds: float) -> None:
@@ -154,7 +169,7 @@ async def watch_pauses(on_pause: Callable[[], None]) -> None:
     """Say in the log how long the loop did not run, and call `on_pause` after that, until cancelled."""
     told = pause_statistics()
     while True:
-        await sleep_to_turn(LOOK_SECONDS)
+        await sleep_until_pause(math.inf)
         now = pause_statistics()
         if now.pauses_total == told.pauses_total:
             continue

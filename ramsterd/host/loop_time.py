@@ -53,6 +53,11 @@ class LoopTime:
         self.pauses_total = 0
         self._paused_seconds_total = 0.0
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether what came during a pause is not handled yet."""
+        return self._still_until is not None
+
     def read(self, world: float) -> float:
         """Return the time of the loop; `world` never goes back."""
         elapsed = world - self._world

@@ -9,8 +9,10 @@ A loop that is busy is never late by that.  While one sleeps nothing happens tha
 could find, but what time alone brings.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
 # What is done again and again may be late by so many times the time in between, and by no more than
 # the second.  A node with peers wakes up each second in any case, to probe one of them.
@@ -18,10 +20,13 @@ SLACK_PARTS: Final = 2.0
 SLACK_SECONDS_MAX: Final = 1.0
 
 
-class Deadline(Protocol):
-    """What ends at its deadline: a `trio.CancelScope`."""
+@dataclass(slots=True, eq=False)
+class Turn:
+    """What wants to run in the first round of the loop after `due_at`, and at the latest at `until`."""
 
-    deadline: float
+    due_at: float
+    until: float
+    wake: Callable[[], None]
 
 
 def slack_of(seconds: float) -> float:
@@ -30,25 +35,46 @@ def slack_of(seconds: float) -> float:
 
 
 class Slack:
-    """Scopes that may end before their deadlines."""
+    """Those who wait for their turn.  Each is woken once."""
 
     def __init__(self) -> None:
-        self._due: dict[Deadline, float] = {}
-        # When the next of them may end.
-        self.due_at = inf
+        self._turns: dict[Turn, None] = {}
+        # When the first of them may run, and until when the loop may sleep.
+        self.due_at = self.until = inf
 
-    def add(self, scope: Deadline, due_at: float) -> None:
-        """Let a scope end in the first round of the loop after `due_at`."""
-        self._due[scope] = due_at
-        self.due_at = min(self.due_at, due_at)
+    def add(self, turn: Turn) -> None:
+        """Let one wait."""
+        assert turn.due_at <= turn.until
+        self._turns[turn] = None
+        self.due_at = min(self.due_at, turn.due_at)
+        self.until = min(self.until, turn.until)
 
-    def remove(self, scope: Deadline) -> None:
-        """Forget one that was added, and may have ended."""
-        self._due.pop(scope, None)
+    def remove(self, turn: Turn) -> None:
+        """Forget one that waits no more."""
+        del self._turns[turn]
+        self._look()
+
+    def hasten(self, turn: Turn, until: float) -> None:
+        """One that waits is to run earlier."""
+        turn.until = until
+        turn.due_at = min(turn.due_at, until)
+        self._look()
 
     def on_due(self, now: float) -> None:
-        """The loop runs: what may end by now does."""
-        for scope in [scope for scope, due_at in self._due.items() if due_at <= now]:
-            del self._due[scope]
-            scope.deadline = min(scope.deadline, now)
-        self.due_at = min(self._due.values(), default=inf)
+        """The loop runs: wake those that are due."""
+        self._wake([turn for turn in self._turns if turn.due_at <= now])
+
+    def wake_all(self) -> None:
+        """Wake all that wait, before their time."""
+        self._wake(list(self._turns))
+
+    def _wake(self, turns: list[Turn]) -> None:
+        for turn in turns:
+            del self._turns[turn]
+        self._look()
+        for turn in turns:
+            turn.wake()
+
+    def _look(self) -> None:
+        self.due_at = min((turn.due_at for turn in self._turns), default=inf)
+        self.until = min((turn.until for turn in self._turns), default=inf)

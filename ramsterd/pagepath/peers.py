@@ -31,7 +31,7 @@ from nodemanager.states import LinkState, Verdict
 from nodemanager.table import NodeRow
 from ramsterd.asking.exchange import Exchange
 from ramsterd.asking.messages import ALL_LIMITS, AskingMessage
-from ramsterd.host.loop_clock import may_end_from
+from ramsterd.host.loop_clock import LoopTimer
 from ramsterd.membership.addresses import Addresses, is_up
 from ramsterd.membership.believed_incarnations import believed
 from ramsterd.membership.members import Members
@@ -124,7 +124,7 @@ class Peers:
         self.front_ends: FrontEnds = NoFrontEnds()  # the pager sets itself
         # Called at the end of each pass: front ends send what it completed, all at once.
         self.on_settled: list[Callable[[], None]] = []
-        self._waiting: trio.CancelScope | None = None
+        self._timer = LoopTimer()
         self._is_settling = False
         self._heard_at: dict[NodeId, float] = {}
 
@@ -364,10 +364,8 @@ class Peers:
 
     async def _watch_clock(self) -> None:
         while True:
-            self._waiting = trio.CancelScope(deadline=self._alarm())
-            with self._waiting, may_end_from(self._engine.next_deadline(), self._waiting):
-                await trio.sleep_forever()
-            self._waiting = None
+            until = self._alarm()
+            await self._timer.sleep(min(self._engine.next_deadline(), until), until)
             now = trio.current_time()
             # Asked before each STATUS, not told at each change: half a second later is soon enough.
             is_starved = self.heartbeat is not None and self.heartbeat.is_starved
@@ -385,9 +383,7 @@ class Peers:
         return mine if theirs is None else min(mine, theirs)
 
     def _set_alarm(self) -> None:
-        # Setting a deadline costs trio more than the rest of a pass in which nothing happened.
-        if self._waiting is not None and (alarm := self._alarm()) < self._waiting.deadline:
-            self._waiting.deadline = alarm
+        self._timer.hasten(self._alarm())
 
     def _newest(self, node: NodeId) -> Incarnation | None:
         nodes = self._engine.nodes

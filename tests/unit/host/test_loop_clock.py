@@ -1,5 +1,6 @@
 """Real loops with a clock in the hands of the test; nothing sleeps for longer than a poll."""
 
+import math
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -9,15 +10,15 @@ import trio.lowlevel
 import trio.testing
 
 from ramsterd.host.loop_clock import (
-    LOOK_SECONDS,
     LoopClock,
-    may_end_from,
+    LoopTimer,
     pause_statistics,
     sleep_to_turn,
     sleep_until_pause,
     watch_pauses,
     world_time,
 )
+from ramsterd.host.loop_time import SLEEP_SECONDS_MAX
 from ramsterd.host.slack import slack_of
 
 
@@ -83,7 +84,7 @@ def test_a_pause_is_said_once_with_its_length(caplog: pytest.LogCaptureFixture) 
             for _ in range(60):
                 # Each round of the loop is a poll that ends at once.
                 await trio.lowlevel.checkpoint()
-                world.seconds += LOOK_SECONDS / 8
+                world.seconds += 0.1
             nursery.cancel_scope.cancel()
         assert told == [None]
 
@@ -187,21 +188,74 @@ def test_a_look_that_is_due_is_done_in_a_wake_up_that_comes_anyway() -> None:
 
 def test_a_loop_that_sleeps_looks_no_later_than_its_slack() -> None:
     async def story(_: World) -> None:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, LoopClock)
+        began_at = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sleep_to_turn, 2.0)
             await trio.testing.wait_all_tasks_blocked()
-            sleep_seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
-            assert sleep_seconds == pytest.approx(2.0 + slack_of(2.0))
+            assert clock.slack.until == pytest.approx(began_at + 2.0 + slack_of(2.0))
+            assert clock.deadline_to_sleep_time(math.inf) == SLEEP_SECONDS_MAX
+            nursery.start_soon(sleep_until_pause, 0.25)
+            await trio.testing.wait_all_tasks_blocked()
+            assert clock.deadline_to_sleep_time(math.inf) == pytest.approx(0.25)
+            assert clock.deadline_to_sleep_time(began_at + 0.1) == pytest.approx(0.1)
             nursery.cancel_scope.cancel()
+
+    run(story)
+
+
+def test_a_timer_that_is_hastened_ends_its_sleep_then() -> None:
+    async def story(world: World) -> None:
+        timer, woken = LoopTimer(), trio.Event()
+
+        async def sleep() -> None:
+            await timer.sleep(trio.current_time() + 50.0, trio.current_time() + 90.0)
+            woken.set()
+
+        timer.hasten(trio.current_time())  # nobody sleeps by it
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleep)
+            await trio.testing.wait_all_tasks_blocked()
+            timer.hasten(trio.current_time() + 0.2)
+            timer.hasten(trio.current_time() + 60.0)
+            await trio.lowlevel.checkpoint()
+            assert not woken.is_set()
+            world.seconds += 0.3
+            await woken.wait()
+            timer.hasten(trio.current_time() - 1.0)
+
+    run(story)
+
+
+def test_a_sleep_that_is_cancelled_is_not_woken_later() -> None:
+    async def story(world: World) -> None:
+        clock = trio.lowlevel.current_clock()
+        with trio.move_on_after(0.1) as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(sleep_until_pause, 5.0)
+                await trio.lowlevel.checkpoint()
+                world.seconds += 0.2
+        assert scope.cancelled_caught
+        assert isinstance(clock, LoopClock)
+        assert clock.slack.until == math.inf
+        world.seconds += 0.4
+        await trio.lowlevel.checkpoint()
 
     run(story)
 
 
 async def test_another_clock_has_no_slack(autojump_clock: trio.testing.MockClock) -> None:
     began_at = trio.current_time()
-    with trio.CancelScope(deadline=began_at + 9.0) as scope, may_end_from(began_at + 2.0, scope):
-        await trio.sleep_forever()
+    timer = LoopTimer()
+    await timer.sleep(began_at + 2.0, began_at + 9.0)
     assert trio.current_time() == began_at + 2.0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timer.sleep, began_at + 12.0, began_at + 19.0)
+        await trio.testing.wait_all_tasks_blocked()
+        timer.hasten(began_at + 5.0)
+        timer.hasten(began_at + 8.0)
+    assert trio.current_time() == began_at + 5.0
 
 
 async def test_a_turn_that_ends_just_now_is_not_taken_twice(
