@@ -9,9 +9,11 @@ import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from config.endpoint import LOCALHOST, alternate, join_endpoint, parse_host
+from config.limits import NODES_MAX
 
 # What the socket library takes: address, port, and for IPv6 flow and zone.
 SocketAddress: TypeAlias = tuple[Any, ...]
@@ -19,6 +21,9 @@ SocketAddress: TypeAlias = tuple[Any, ...]
 NOT_OURS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 # More addresses of one name are not tried.
 ADDRESSES_MAX: Final = 8
+# How many socket addresses are kept, once they are found; more than a cluster has nodes.
+ENDPOINTS_KNOWN_MAX: Final = 1024
+assert NODES_MAX < ENDPOINTS_KNOWN_MAX
 
 
 class NameNotFound(OSError):
@@ -39,6 +44,11 @@ def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, Socke
     Raises:
         OSError: Its zone is no interface of this machine.
     """
+    # Interfaces come and go, so a zone is looked at each time.
+    return (_socket_address if "%" in address else _known_socket_address)(address, port)
+
+
+def _socket_address(address: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
     try:
         ((family, _, _, _, where), *_) = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
@@ -48,6 +58,10 @@ def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, Socke
         reason = f"this machine has no interface {zone}" if zone else str(error.strerror)
         raise OSError(None, reason) from None
     return family, where
+
+
+# Heartbeats ask for one each time, and to find it takes longer than to send them.
+_known_socket_address: Final = lru_cache(ENDPOINTS_KNOWN_MAX)(_socket_address)
 
 
 @contextmanager

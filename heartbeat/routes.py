@@ -10,10 +10,12 @@ that is.  So its old addresses count until it is heard at a new one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, TypeAlias
 
 from config.endpoint import parse_host
+from config.limits import NODES_MAX
 from config.model import ClusterConfig
 from nodemanager.ids import NodeId
 
@@ -21,6 +23,10 @@ from nodemanager.ids import NodeId
 Endpoint: TypeAlias = tuple[str, int]
 # So many datagrams to one address without one from there, and the next ones go to another.
 UNANSWERED_MAX: Final = 3
+# How many addresses are read once: to read one takes longer than all else that is done with a
+# datagram.  More than a cluster has nodes.
+ADDRESSES_KNOWN_MAX: Final = 1024
+assert NODES_MAX < ADDRESSES_KNOWN_MAX
 
 
 def normal_endpoint(address: str, port: int) -> Endpoint:
@@ -37,6 +43,7 @@ def is_loopback(address: str) -> bool:
     return _parse_address(address).is_loopback
 
 
+@lru_cache(ADDRESSES_KNOWN_MAX)
 def _parse_address(address: str) -> IPv4Address | IPv6Address:
     parsed = ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None

@@ -29,6 +29,24 @@ def test_a_zone_is_the_number_of_an_interface() -> None:
     assert address_text(where) == "fe80::1%lo"
 
 
+def test_a_literal_is_asked_for_once_and_one_with_a_zone_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    getaddrinfo = socket.getaddrinfo
+
+    def ask(host: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(host)
+        return getaddrinfo(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    for _ in range(2):
+        assert socket_address("192.0.2.77", 80) == (socket.AF_INET, ("192.0.2.77", 80))
+        assert socket_address("192.0.2.77", 81)[1] == ("192.0.2.77", 81)
+        socket_address("fe80::1%lo", 80)
+    assert asked == ["192.0.2.77", "192.0.2.77", "fe80::1%lo", "fe80::1%lo"]
+
+
 def test_a_zone_that_is_no_interface_here_is_an_error_with_its_name() -> None:
     with pytest.raises(OSError, match="this machine has no interface nowhere0"):
         socket_address("fe80::1%nowhere0", 80)
