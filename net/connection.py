@@ -184,6 +184,11 @@ class Connection:
         return self._ours.name
 
     @property
+    def is_greeting(self) -> bool:
+        """Whether both sides still have to accept each other."""
+        return self.state is State.GREETING or self.state is State.CONTESTED
+
+    @property
     def requests_in_flight(self) -> int:
         """How many requests wait for an answer."""
         return len(self._requests)

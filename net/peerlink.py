@@ -275,7 +275,7 @@ class PeerLink:
         self._decoder.on_received(count)
         frames = self._decoder.frames()
         try:
-            while self._connection.state in {State.GREETING, State.CONTESTED}:
+            while self._connection.is_greeting:
                 frame = next(frames, None)
                 if frame is None:
                     break

@@ -14,7 +14,8 @@ from nodemanager.states import NodeState, may_place
 PRESSURE_MAX: Final = 0.97
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: it is made anew for each look, by two who know each a part.
+@dataclass(slots=True, kw_only=True)
 class Candidate:
     """What placement needs to know of one peer."""
 

@@ -109,3 +109,7 @@ class RefusalBackoff:
     def is_doubtful(self, node: NodeId) -> bool:
         """Whether a peer left a PUT unanswered and was not heard since."""
         return node in self._unanswered
+
+    def awaits_answer(self, node: NodeId) -> bool:
+        """Whether either is so."""
+        return node in self._unanswered or node in self._unsettled

@@ -10,7 +10,6 @@ persistent ones, which are worth more; one that refuses persistent pages has non
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate
@@ -47,28 +46,30 @@ class Candidates:
         self._refusals = {kind: RefusalBackoff(refusal_seconds) for kind in PoolKind}
         # What was placed on a peer that its last STATUS could not know of.
         self._placed_bytes: dict[PoolKind, dict[NodeId, int]] = {kind: {} for kind in PoolKind}
+        self._kinds = tuple((self._placed_bytes[kind], self._refusals[kind]) for kind in PoolKind)
 
     def all(self, kind: PoolKind) -> list[Candidate]:
         """Return every peer as pages of a kind see it."""
         refusals, placed_bytes = self._refusals[kind], self._placed_bytes[kind]
-        return [
-            replace(
-                each,
-                free_bytes=max(0, each.free_bytes - placed_bytes.get(each.node, 0)),
-                refused_until=max(
-                    self.refused_until(each.node),
-                    refusals.refused_until(each.node),
-                    refusals.silent_until(each.node),
-                ),
-                rate_limited_until=self.put_rate.open_at(each.node),
-                distrusted_until=self.trust.distrusted_until(each.node),
-                is_doubtful=refusals.is_doubtful(each.node)
-                or self.trust.is_disowning(each.node)
-                or not self._holders.is_agreed(each.node)
-                or not self._holders.has_id_for(each.node),
+        persistent = self._refusals[PoolKind.PERSISTENT]
+        candidates = self.nodes.candidates()
+        for each in candidates:
+            node = each.node
+            each.free_bytes = max(0, each.free_bytes - placed_bytes.get(node, 0))
+            each.refused_until = max(
+                persistent.refused_until(node),
+                refusals.refused_until(node),
+                refusals.silent_until(node),
             )
-            for each in self.nodes.candidates()
-        ]
+            each.rate_limited_until = self.put_rate.open_at(node)
+            each.distrusted_until = self.trust.distrusted_until(node)
+            each.is_doubtful = (
+                refusals.is_doubtful(node)
+                or self.trust.is_disowning(node)
+                or not self._holders.is_agreed(node)
+                or not self._holders.has_id_for(node)
+            )
+        return candidates
 
     def refused_until(self, node: NodeId) -> float:
         """Return until when a peer gets no persistent pages because it refused some.
@@ -124,11 +125,11 @@ class Candidates:
         self.put_rate.on_status(node, status.put_bytes_per_second)
 
     def is_settled_with(self, node: NodeId) -> bool:
-        """Whether a STATUS that says the same again, when nothing is under way to its peer, changes nothing here."""
-        return not any(
-            self._placed_bytes[kind].get(node) or self._refusals[kind].is_doubtful(node)
-            for kind in PoolKind
-        )
+        """Whether a STATUS that says the same again changes nothing here, if no PUT to its peer is under way."""
+        for placed_bytes, refusals in self._kinds:
+            if placed_bytes.get(node) or refusals.awaits_answer(node):
+                return False
+        return True
 
     def on_more_room(self, node: NodeId) -> None:
         """A peer has more room than it said before: what it refused of persistent pages may be offered again."""

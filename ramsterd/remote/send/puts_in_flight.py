@@ -78,6 +78,8 @@ class PutsInFlight:
 
     def is_any_to(self, node: NodeId) -> bool:
         """Whether an answer of this peer may come."""
+        if not self._sent_at:
+            return False  # as mostly, and asked at each STATUS
         return _is_any(chain(self._waited.values(), self._given_up.values()), node)
 
     def is_waited_from(self, node: NodeId) -> bool:

@@ -215,10 +215,11 @@ class Remotifier:
 
     def is_settled_with(self, node: NodeId, status: PeerStatus) -> bool:
         """Whether `on_status` has nothing to do for a peer that says the same again."""
-        return (
-            not self.has_put_to(node)
-            and self.candidates.is_settled_with(node)
-            and self.ephemeral.is_settled_with(node, status.pages_held_for_us)
+        for kind in self._kinds:
+            if kind.puts.is_any_to(node):
+                return False
+        return self.candidates.is_settled_with(node) and self.ephemeral.is_settled_with(
+            node, status.pages_held_for_us
         )
 
     def on_link_lost(self, node: NodeId) -> None:
