@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from config.limits import NODES_MAX
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.asking.self_report import SelfReport
+from ramsterd.host.slack import slack_of
 
 # How far clocks may be apart.  Dates in the logs and events of two nodes are put side by side; a
 # node that falls silent is given up within some seconds (heartbeat.suspicion), and with clocks
@@ -25,7 +26,9 @@ ASK_SOON_SECONDS: Final = 5.0
 APART_SECONDS: Final = 0.25
 # What is older is not shown: the node may have changed since.
 REPORT_SECONDS_MAX: Final = 600.0
-assert NODES_MAX * APART_SECONDS < REPORT_SECONDS_MAX, "all nodes are asked before that"
+assert NODES_MAX * (APART_SECONDS + slack_of(APART_SECONDS)) < REPORT_SECONDS_MAX, (
+    "all nodes are asked before that"
+)
 
 # One process of a node: its incarnation and attach count.
 Process: TypeAlias = tuple[Incarnation, int]

@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable
 from typing import Final
 
-import trio
-
 from net.link import Link
 from nodemanager.ids import NodeId
 from ramsterd.asking.comparer import APART_SECONDS, Comparer, PeerReport, skew_of
@@ -13,7 +11,7 @@ from ramsterd.asking.exchange import Exchange, NoAnswer
 from ramsterd.asking.messages import ANSWERS_COMMANDS
 from ramsterd.asking.self_report import BadReport, parse_answer, request_of
 from ramsterd.host.certificate import wall_clock
-from ramsterd.host.loop_clock import sleep_to_turn, world_time
+from ramsterd.host.loop_clock import sleep_to_turn, sleep_with_slack, world_time
 
 # How often it is looked whether a link is new.
 LOOK_SECONDS: Final = 2.0
@@ -62,7 +60,7 @@ class Comparing:
                 await sleep_to_turn(LOOK_SECONDS)
                 continue
             await self._compare(node, self._exchange.links[node])
-            await trio.sleep(APART_SECONDS)
+            await sleep_with_slack(APART_SECONDS)
 
     async def _compare(self, node: NodeId, link: Link) -> None:
         asked_at = self._monotonic()

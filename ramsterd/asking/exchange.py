@@ -179,17 +179,21 @@ class Exchange:
 
     async def run(self) -> None:
         """Answer commands, one after the other, until cancelled."""
+        rests_until = 0.0
         while True:
-            begun_at = trio.current_time()
-            taken = self._answerer.take(begun_at, self._may_answer)
-            if taken is not None:
-                self._answer(*taken)
-                await trio.sleep(REST_FACTOR * (trio.current_time() - begun_at))
-            elif len(self._answerer):
-                await trio.sleep(POLL_SECONDS)
-            else:
+            now = trio.current_time()
+            if not len(self._answerer):
                 self._came = trio.Event()
                 await self._came.wait()
+            elif now < rests_until:
+                # Slept only with a command that waits: the end of a rest alone is no reason to wake up.
+                await trio.sleep_until(rests_until)
+            elif (taken := self._answerer.take(now, self._may_answer)) is not None:
+                self._answer(*taken)
+                ended_at = trio.current_time()
+                rests_until = ended_at + REST_FACTOR * (ended_at - now)
+            else:
+                await trio.sleep(POLL_SECONDS)
 
     def _may_answer(self, node: NodeId) -> bool:
         link = self.links.get(node)

@@ -165,6 +165,11 @@ async def sleep_to_turn(seconds: float) -> None:
     await _sleep(left, slack_seconds=slack_of(seconds))
 
 
+async def sleep_with_slack(seconds: float) -> None:
+    """Sleep, a little longer if the loop does not wake up then, but no longer than to the end of the next pause."""
+    await _sleep(seconds, slack_seconds=slack_of(seconds))
+
+
 async def watch_pauses(on_pause: Callable[[], None]) -> None:
     """Say in the log how long the loop did not run, and call `on_pause` after that, until cancelled."""
     told = pause_statistics()

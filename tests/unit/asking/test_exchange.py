@@ -205,6 +205,32 @@ async def test_answers_take_a_share_of_the_time(
         )
 
 
+async def test_nobody_wakes_up_for_the_end_of_a_rest_that_no_command_waits_for(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each node asks each other one once a minute."""
+    async with run_nodes(SMALL, SMALL) as [node, other]:
+        rests: list[float] = []
+        sleep_until = trio.sleep_until
+
+        async def rest(until: float) -> None:
+            rests.append(until)
+            await sleep_until(until)
+
+        def slow(_: bytes) -> bytes:
+            autojump_clock.jump(0.1)
+            return b"{}"
+
+        other.peers.asking.answer = slow
+        monkeypatch.setattr(trio, "sleep_until", rest)
+        await ask(node, other)
+        await trio.sleep(1.0)
+        await ask(node, other)
+        assert rests == []
+        await ask(node, other)
+        assert len(rests) == 1
+
+
 async def test_a_node_that_reads_nothing_gets_no_more_answers(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
