@@ -98,8 +98,10 @@ class Roster:
                 self._believe(member, row, now, "reported", reporter=row.accuser)
             self.gossip.push(row)
 
-    def on_linked(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
+    def on_linked(self, node: NodeId, incarnation: Incarnation, now: float) -> bool:
         """Note that something came over a node's link: the one proof of which incarnation it is.
+
+        Return whether anything follows from that, which it mostly does not.
 
         A higher one that gossip spoke of was a mistake or a lie, and would never be denied: no node
         has that incarnation.
@@ -107,16 +109,19 @@ class Roster:
         member = self.members[node]
         if incarnation < (member.linked_incarnation or 0):
             self.stale_news_total += 1
-            return
+            return False
         member.linked_at, member.linked_incarnation = now, incarnation
         if incarnation != member.incarnation:
             row = Row(node, NodeState.UP, incarnation, 0, node)
             self._believe(member, row, now, "it answers over its link")
             self.gossip.push(row)
-        elif member.state is not NodeState.UP:
+            return True
+        if member.state is not NodeState.UP:
             # Known to us alone: others hear it from the node itself, once it denies what they say.
             row = Row(node, NodeState.UP, incarnation, member.refutation, node)
             self._believe(member, row, now, "it answers over its link")
+            return True
+        return False
 
     def accuse(self, node: NodeId, now: float) -> None:
         """Suspect a node, or confirm what others suspect."""

@@ -175,7 +175,8 @@ class HeartbeatService:
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note that something came from a member over its link: it proves as much as an answer."""
         self._filter.on_linked(node, incarnation)
-        self._perform(self._detector.on_heard(node, incarnation, now=self._now()))
+        if effects := self._detector.on_heard(node, incarnation, now=self._now()):
+            self._perform(effects)
 
     def heartbeat_seconds(self, node: NodeId) -> float | None:
         """Return how long ago the last heartbeat of a member came by UDP; None: none came."""

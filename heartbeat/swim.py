@@ -126,7 +126,8 @@ class Swim:
         self._advance(now)
         if self._members.get(node) is None:
             return []
-        self.roster.on_linked(node, incarnation, now)
+        if not self.roster.on_linked(node, incarnation, now):
+            return []
         self._hasten_tick()
         return self._outbox.take()
 

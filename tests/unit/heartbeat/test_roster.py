@@ -47,6 +47,17 @@ def test_the_link_clears_a_down_in_the_same_incarnation() -> None:
     assert roster.cleared_downs_total == 1
 
 
+def test_of_what_comes_over_the_link_of_a_node_that_is_up_nothing_follows() -> None:
+    roster = Parts(5).roster
+    assert roster.on_linked(ONE, Incarnation(2), 10), "it was not heard before, as such"
+    assert not roster.on_linked(ONE, Incarnation(2), 11)
+    assert roster.members[ONE].linked_at == 11
+    assert not roster.on_linked(ONE, Incarnation(1), 12)
+    assert roster.members[ONE].linked_at == 11, "an earlier one says nothing of this"
+    roster.accuse(ONE, 13)
+    assert roster.on_linked(ONE, Incarnation(2), 14)
+
+
 def test_one_accuser_waits_six_times_as_long_as_three() -> None:
     alone, together = Parts(10).roster, Parts(10).roster
     alone.accuse(ONE, 0)
