@@ -35,15 +35,20 @@ def normal_endpoint(address: str, port: int) -> Endpoint:
     Raises:
         ValueError: `address` is not an IP address.
     """
-    return str(_parse_address(address)), port
+    return _normal_address(address), port
 
 
+@lru_cache(ADDRESSES_KNOWN_MAX)
+def _normal_address(address: str) -> str:
+    return str(_parse_address(address))
+
+
+@lru_cache(ADDRESSES_KNOWN_MAX)
 def is_loopback(address: str) -> bool:
     """Whether nobody outside this machine can reach or read `address`."""
     return _parse_address(address).is_loopback
 
 
-@lru_cache(ADDRESSES_KNOWN_MAX)
 def _parse_address(address: str) -> IPv4Address | IPv6Address:
     parsed = ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None

@@ -226,16 +226,24 @@ class HeartbeatService:
 
     async def _watch(self) -> None:
         while True:
+            # What arrives moves the deadline: a scope for each datagram would cost as much as the
+            # datagram does.
             with trio.CancelScope(deadline=self._alarm()) as self._waiting:
-                await self._socket.wait_readable()
+                while True:
+                    await self._socket.wait_readable()
+                    self._beat()
+                    self._waiting.deadline = self._alarm()
             self._waiting = None
-            # What arrived before we judge counts, also when the deadline woke us late.
-            now = self._now()
-            effects = self._receive(now)
-            effects += self._detector.on_deadline(now=now)
-            self._perform(effects)
-            for node in self._filter.take_begun():
-                self._on_begun(node)
+            self._beat()
+
+    def _beat(self) -> None:
+        # What arrived before we judge counts, also when the deadline woke us late.
+        now = self._now()
+        effects = self._receive(now)
+        effects += self._detector.on_deadline(now=now)
+        self._perform(effects)
+        for node in self._filter.take_begun():
+            self._on_begun(node)
 
     def _alarm(self) -> float:
         """Return when to wake, in the time of the loop."""
