@@ -57,9 +57,11 @@ class LoopClock(trio.abc.Clock):
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """See `trio.abc.Clock`; it is asked when the loop has nothing to do."""
         seconds = self._time.sleep_seconds(self._world(), min(deadline, self.slack.until))
-        if self._time.pauses_total != self._told_pauses:
-            self._on_pause()
-        return seconds
+        if self._time.pauses_total == self._told_pauses:
+            return seconds
+        self._on_pause()
+        # Those that were woken run first.
+        return 0.0
 
     def _on_pause(self) -> None:
         self._told_pauses = self._time.pauses_total

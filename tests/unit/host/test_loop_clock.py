@@ -18,8 +18,8 @@ from ramsterd.host.loop_clock import (
     watch_pauses,
     world_time,
 )
-from ramsterd.host.loop_time import SLEEP_SECONDS_MAX
-from ramsterd.host.slack import slack_of
+from ramsterd.host.loop_time import PAUSE_SECONDS_MIN, SLEEP_SECONDS_MAX, STILL_SECONDS_MAX
+from ramsterd.host.slack import Turn, slack_of
 
 
 class World:
@@ -112,6 +112,24 @@ def test_who_sleeps_until_a_pause_wakes_after_it_though_no_time_has_passed() -> 
             assert trio.current_time() == began_at
 
     run(story)
+
+
+def test_who_waits_for_a_pause_runs_before_a_loop_that_hears_of_it_going_to_sleep() -> None:
+    """Else it would be runnable in a loop that sleeps."""
+    world, woken = World(), list[None]()
+    clock = LoopClock(world)
+    clock.slack.add(Turn(math.inf, math.inf, lambda: woken.append(None)))
+    world.seconds += 6.0
+    clock.current_time()
+    # It was busy all the time, and time stands still.
+    for _ in range(math.ceil(STILL_SECONDS_MAX / PAUSE_SECONDS_MIN) - 1):
+        world.seconds += PAUSE_SECONDS_MIN
+        clock.current_time()
+    assert not woken
+    world.seconds += PAUSE_SECONDS_MIN
+    assert clock.deadline_to_sleep_time(math.inf) == 0
+    assert woken == [None]
+    assert clock.deadline_to_sleep_time(math.inf) > 0
 
 
 async def test_without_a_pause_it_is_a_sleep(autojump_clock: trio.testing.MockClock) -> None:
