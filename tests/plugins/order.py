@@ -23,8 +23,10 @@ FIRST: Final = ("alone", "timeout")
 SPREAD: Final = ("system", "slow")
 # Quick ones that take seconds together: meanwhile one that is alone has begun.
 QUICK_BEFORE_LONG: Final = 200
-# The part of the queue over which its longest ones are spread.
+# The part of the queue over which its longest ones are spread, and that over which those that wait or take a while are: what
+# comes behind them is quick, so that workers end together.
 LONG_WITHIN: Final = 0.6
+SPREAD_WITHIN: Final = 0.95
 # Here a worker takes one test at a time; elsewhere a file, whose tests take less than to say which comes next.
 ONE_AT_A_TIME: Final = tuple(
     f"tests/{folder}/"
@@ -129,11 +131,12 @@ def among(few: Sequence[pytest.Item], many: Sequence[pytest.Item]) -> list[pytes
 def spread(ranked: list[tuple[int, pytest.Item]]) -> list[pytest.Item]:
     """Mix tests of different ranks evenly; those of one file stay together, for what they share."""
     placed: list[tuple[float, list[pytest.Item]]] = []
-    for _, of_rank in groupby(ranked, itemgetter(0)):
+    for place, of_rank in groupby(ranked, itemgetter(0)):
         items, before = [item for _, item in of_rank], 0
+        within = SPREAD_WITHIN if place < len(FIRST) + len(SPREAD) else 1.0
         for _, of_file in groupby(items, lambda item: item.path):
             group = list(of_file)
-            placed.append(((before + len(group) / 2) / len(items), group))
+            placed.append((within * (before + len(group) / 2) / len(items), group))
             before += len(group)
     return [item for _, group in sorted(placed, key=itemgetter(0)) for item in group]
 
