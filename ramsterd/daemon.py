@@ -1,7 +1,10 @@
 """The daemon: composition root and task tree, on one screen.
 
-services     links, heartbeat, clock          start first, stop last
-  front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they can't
+services     links, heartbeat, clock          stop last
+  front ends   NBD, tmem, control, metrics    stop before peers can't be asked
+
+Front ends are opened before links are: a start that fails, for a port that is taken, has met no
+peer by then.  Else peers would give it pages, which end with it.
 """
 
 import logging
@@ -241,10 +244,10 @@ class Daemon:
                 logger.warning(
                     "links are plaintext: anyone on the network can read and change pages; set [tls]"
                 )
-            await self._start(services, self._peers.serve, "links and heartbeat")
-            services.start_soon(self._observers.run, Observer.COMPARING, self._comparing.run)
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
+                await self._start(services, self._peers.serve, "links and heartbeat")
+                services.start_soon(self._observers.run, Observer.COMPARING, self._comparing.run)
                 front_ends.start_soon(self._emptied.run)
                 # Fed to the very end: a stop may take longer than the manager's timeout.
                 services.start_soon(self._watchdog.run)

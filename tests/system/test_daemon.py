@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ramsterd.observe.metrics import EXPORT_SERIES_MAX, NODE_SERIES_MAX, SERIES_MAX
-from tests.helpers.programs import RAMSTERCTL, RAMSTERD, environment, run_program
+from tests.helpers.programs import RAMSTERCTL, RAMSTERD, changed_by, environment, run_program
 from tests.helpers.requirements import require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import (
@@ -76,7 +76,10 @@ def test_second_daemon_with_the_same_files_is_refused(alone: Cluster) -> None:
     assert last.startswith(f"ramsterd: {state}: another ramsterd uses this state_dir: process ")
     assert last.endswith("; stop it, or set a state_dir that no other daemon uses")
     text = node.config.read_text()
-    node.config.write_text(text.replace("n1-state", "other-state"))
+    text = text.replace("n1-state", "other-state")
+    for path in (node.nbd, node.control):
+        text = text.replace(str(path), f"{path}2")
+    node.config.write_text(text)
     done = run(RAMSTERD, "run", "--config", node.config)
     assert done.returncode == 1
     expected = f"can't serve links and heartbeat at 127.0.0.1:{node.port} (address and port of n1 in cluster.toml): "
@@ -124,6 +127,34 @@ def test_metrics_address_in_use_is_refused_in_one_line(new_cluster: NewCluster) 
     expected = f"ramsterd: can't serve metrics at {listen} (metrics.listen): Address already in use; `ss -ltunp "
     assert done.stderr.splitlines()[-1].startswith(expected)
     assert "Traceback" not in done.stderr
+
+
+# Time enough for a link, before the last endpoint is found to be taken.
+SLOW_METRICS = """
+import trio
+from ramsterd.observe.metrics_server import MetricsServer
+serve = MetricsServer.serve
+async def serve_late(self, task_status=trio.TASK_STATUS_IGNORED):
+    await trio.sleep(1)
+    await serve(self, task_status)
+MetricsServer.serve = serve_late
+"""
+
+
+def test_a_start_that_fails_has_met_no_peer(new_cluster: NewCluster) -> None:
+    """Else peers give it pages, which end with it; or they believe that its memory was lost."""
+    cluster = new_cluster(budgets=["4MiB", "4MiB"])
+    cluster[1].start()
+    cluster[1].wait_ready()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with cluster[2].config.open("a") as config:
+            config.write(f'[metrics]\nlisten = "{listen}"\n')
+        done = run(changed_by(SLOW_METRICS), "run", "--config", cluster[2].config)
+    assert done.returncode == 1
+    assert "(metrics.listen): Address already in use" in done.stderr
+    assert "link is up" not in done.stderr + cluster[1].log
+    assert "n2 is up" not in cluster[1].log
 
 
 def test_sockets_of_a_killed_daemon_are_taken_over(alone: Cluster) -> None:
