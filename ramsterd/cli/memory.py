@@ -74,7 +74,7 @@ def memory_group(ask: Ask, ask_each: AskEach) -> click.Group:
                     text = format_memory(now)
                     line.show(text, text, now=time.perf_counter())
                 time.sleep(POLL_SECONDS)
-        show(now, output, format_memory)
+        show(now, output, format_set)
         if now["state"] == "stopped":
             raise SystemExit(1)
 
@@ -113,6 +113,11 @@ def format_use(use: dict[str, Any]) -> str:
     """Return one line on the budget, and one on each kind of pages."""
     rows = [{"kind": kind, **each} for kind, each in use["kinds"].items()]
     return f"{format_memory(use)}\n{format_table(KIND_COLUMNS, rows)}"
+
+
+def format_set(now: dict[str, Any]) -> str:
+    """Return one line on the budget, and for how long it is that."""
+    return f"{format_memory(now)}. The next start takes that of [memory] budget in ramsterd.toml"
 
 
 def format_memory(now: dict[str, Any]) -> str:

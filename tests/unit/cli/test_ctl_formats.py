@@ -7,7 +7,7 @@ from ramsterd.cli.format import (
     format_log,
     format_resize,
 )
-from ramsterd.cli.memory import format_memory
+from ramsterd.cli.memory import format_memory, format_set
 
 
 def test_a_log_that_nobody_reads_is_shown() -> None:
@@ -46,6 +46,13 @@ def test_a_shrink_that_stopped_short_says_how_much_room_there_is_for_writes() ->
         " nodes. The budget is 54 MiB, with 8 MiB free for writes"
     )
     assert format_resize(now) == "; shrinking to 16 MiB stopped: no peer has room for the rest"
+
+
+def test_a_budget_that_is_set_is_said_to_end_with_this_run() -> None:
+    now = {"state": "done", "target_bytes": 4096, "budget_bytes": 4096, "resident_bytes": 0}
+    assert format_set(now) == (
+        "the budget is 4 KiB: 0 B in use. The next start takes that of [memory] budget in ramsterd.toml"
+    )
 
 
 def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
