@@ -57,10 +57,16 @@ def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
 
 
 def _check_members(nodes: tuple[NodeConfig, ...], file: str) -> None:
+    names: dict[Hashable, int] = {}
     numbers: dict[Hashable, int] = {}
     places: dict[Hashable, int] = {}
-    _check_distinct(((f"node[{i}].name", node.name) for i, node in enumerate(nodes)), file)
     for i, node in enumerate(nodes):
+        # Nodes are told apart by number: a place in the file looks like one.
+        first = names.setdefault(node.name, i)
+        if first != i:
+            other = nodes[first].number
+            found = f"{show(node.name)} for number {node.number}, which is the name of number {other} too"
+            raise ConfigError(file, f"node[{i}].name", found, "a value used once")
         first = numbers.setdefault(node.number, i)
         if first != i:
             found = f"{node.number} for {node.name}, which is the number of {nodes[first].name} too"

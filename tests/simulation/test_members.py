@@ -291,7 +291,7 @@ async def test_a_version_from_far_ahead_ends_no_changes(
         (
             add_node,
             {"node": {"number": 5, "name": "node1", "address": "127.0.0.1"}},
-            "the change: node 3: name: found 'node1', which is the name of node 2 too",
+            "the change: node 3: name: found 'node1' for number 5, which is the name of number 1 too",
         ),
         (
             add_node,

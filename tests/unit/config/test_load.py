@@ -49,7 +49,7 @@ def test_a_node_that_appears_twice_is_a_duplicate(tmp_path: Path) -> None:
     path = write(tmp_path, "ramsterd.toml", DAEMON)
     with pytest.raises(
         ConfigError,
-        match=r"cluster.toml: node 2 \(\"alpha\"\), line \d+: name: found 'alpha', which is the name of node 1 too",
+        match=r"cluster.toml: node 2 \(\"alpha\"\), line \d+: name: found 'alpha' for number \d, which is the name of number \d too",
     ):
         load_node(path)
 

@@ -200,7 +200,7 @@ def test_numbers_rise_and_a_file_of_a_member_counts_more_than_ours(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["add-node", "b=10.0.0.9"], "found 'b', which is the name of node 2 too"),
+        (["add-node", "b=10.0.0.9"], "found 'b' for number 3, which is the name of number 2 too"),
         (["add-node", "c=10.0.0.1"], "10.0.0.1:7700 for c, which is the address and port of a too"),
         (["add-node", "c=10.0.0.9", "--number", "2"], "2 for c, which is the number of b too"),
         (["add-node", "c=10.0.0.9", "--number", "1024"], "found 1024, expected 0 to 1023"),
