@@ -54,8 +54,15 @@ class Server:
         return json.loads(send_command(self.folder / "control", "status"))["result"]
 
     def wait_ready(self) -> None:
-        wait_until((self.folder / "control").exists, "the control socket", seconds_max=30)
-        self.status()
+        # The file is there a moment before the socket accepts.
+        wait_until(self._answers, "the control socket answers", seconds_max=30)
+
+    def _answers(self) -> bool:
+        try:
+            self.status()
+        except OSError:
+            return False
+        return True
 
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run_program(

@@ -46,7 +46,7 @@ class DaemonProcess:
         self.control = self.folder / f"{self.name}-control.sock"
 
     def start(self) -> None:
-        """Start it, and wait until its last socket is there."""
+        """Start it, and wait until its last socket accepts: the file is there a moment before."""
         self.control.unlink(missing_ok=True)  # a kill leaves it behind
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = Program(
@@ -56,8 +56,12 @@ class DaemonProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(self.control.exists, self.log)
+        wait_for(self._accepts, self.log)
         assert self.process.poll() is None, self.log()
+
+    def _accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.control)) == 0
 
     def log(self) -> str:
         return (self.folder / f"{self.name}.log").read_text()
