@@ -54,7 +54,7 @@ endif
 COMPILED_FIRST := benchmarks config heartbeat net nodemanager packages ramsterd tests/fakes tests/helpers
 
 # Without ARGS several at once (tests/conftest.py).
-test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
+test: $(VENV)/installed-test  ## all tests but those of guests, and of releases: test-packages (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
 	@sh tests/install-tools
 	@exec $(KEEPING) $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist loadscope)
 
