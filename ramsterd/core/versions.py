@@ -75,6 +75,10 @@ class Versions:
         # See `note_thinned`.
         self._thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
+        # Whether rows were noted since `take_thinned`, and whether a holder keeps versions that it
+        # was not said to be owed a flush for.  Each pass asks: both are the same objects for ever.
+        self.has_thinned: Callable[[], int] = self._thinned.__len__
+        self.has_owed: Callable[[], int] = self._owed.__len__
         # The compiled loops over all this (core.twin); None: Python does all.
         self.loops: Loops | None = None
         # Whether some pool wants to know which of its pages no peer has (Pool.unsaved).
@@ -223,13 +227,10 @@ class Versions:
         """These are here no more, while the copies that peers have may be too few: rebuild takes them."""
         self._thinned += rows
 
-    def has_thinned(self) -> bool:
-        """Whether rows were noted since `take_thinned`."""
-        return bool(self._thinned)
-
     def take_thinned(self) -> list[int]:
         """Return the rows that were noted since the last call."""
-        thinned, self._thinned = self._thinned, []
+        thinned = self._thinned.copy()
+        self._thinned.clear()
         return thinned
 
     def owe(self, holder: int, serial: int) -> None:
@@ -240,13 +241,10 @@ class Versions:
         else:
             serials.append(serial)
 
-    def has_owed(self) -> bool:
-        """Whether a holder keeps versions that it was not said to be owed a flush for."""
-        return bool(self._owed)
-
     def take_owed(self) -> dict[int, list[int]]:
         """Return the serials dropped since the last call, by holder id."""
-        owed, self._owed = self._owed, {}
+        owed = self._owed.copy()
+        self._owed.clear()
         return owed
 
     # Serials.

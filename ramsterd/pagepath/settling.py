@@ -55,18 +55,14 @@ class Settling:
             (self._versions.has_owed, machines.flushes.collect),
             # Room for writes comes before copies for a client that waits for them.
             (self._remotifier.must_send, self._send_what_must_leave),
-            # Requests that are fulfilled by now need nothing more sent, and what was adopted is
-            # added to the others.  No PUT that was just sent is answered yet: it may as well stand
-            # before the above.
-            (self._replicator.has_work, self._end_replications),
-            (self._replicator.has_work, self._send_what_is_to_be_replicated),
+            # What was adopted is added to the others.  No PUT that was just sent is answered yet:
+            # it may as well stand before the above.
+            (self._replicator.has_work, self._replicate),
             # A peer that is sent pages is not checked meanwhile, so all PUTs of this pass have
             # begun.
             (self._trust.has_to_check, self._check_holders),
-            # Whatever was queued for a holder that can't be asked goes to another in this pass.  A
-            # check is a request of its own: it may as well come behind this.
-            (self._fetches.has_queued, self._redirect_gets),
-            (self._fetches.has_queued, self._send_gets),
+            # A check is a request of its own: it may as well come behind this.
+            (self._fetches.has_queued, self._ask_holders),
             # Behind what is asked for that somebody waits for.
             (machines.read_ahead.has_due, self._send_read_ahead),
             # Behind what somebody waits for.  PUTs have taken theirs along.
@@ -116,10 +112,9 @@ class Settling:
         while not self._machines.is_leaving and (puts := self._remotifier.next_puts(now)):
             self._send_puts(puts, now)
 
-    def _end_replications(self, _: float) -> None:
+    def _replicate(self, now: float) -> None:
+        """Requests that are fulfilled by now need nothing more sent."""
         self._outbox.add(*map(Replicated, self._replicator.take_done()))
-
-    def _send_what_is_to_be_replicated(self, now: float) -> None:
         while not self._machines.is_leaving and (blocks := self._replicator.blocks_to_send()):
             if not (puts := self._remotifier.puts_of_kept(blocks, now)):
                 return
@@ -150,12 +145,11 @@ class Settling:
                 machines.spot_checks.begin(request_id, holder, request)
                 self._outbox.get(node, request, request_id)
 
-    def _redirect_gets(self, _: float) -> None:
+    def _ask_holders(self, now: float) -> None:
+        """Whatever is queued for a holder that can't be asked goes to another in this pass."""
         for holder in self._fetches.queued_holders():
             if not self._reach.is_reachable(self._holders[holder]):
                 self._fetches.redirect(holder)
-
-    def _send_gets(self, now: float) -> None:
         for holder in self._fetches.queued_holders():
             self._send_gets_to(self._holders[holder], now)
 

@@ -80,6 +80,9 @@ class Asking:
         # At which holders a wanted serial is queued or under way: never twice at one.
         self._asked: dict[int, tuple[int, ...]] = {}
         self._queued: dict[int, FetchRequest] = {}
+        # Whether some holder has something to be asked for, and is not parked.  Each pass asks: the
+        # dict is the same for ever.
+        self.has_queued: Callable[[], int] = self._queued.__len__
         self._parked: dict[int, FetchRequest] = {}
         self._in_flight: dict[int, FetchRequest] = {}
         # Requests under way that may be hedged, the oldest in front.
@@ -178,10 +181,6 @@ class Asking:
             queued.rows += [row for _, _, row in new]
         for _, serial, row in others:
             self.queue(holder, serial, row)
-
-    def has_queued(self) -> bool:
-        """Whether some holder has something to be asked for, and is not parked."""
-        return bool(self._queued)
 
     def queued_holders(self) -> list[int]:
         """Return the holders that have something to be asked for, and are not parked."""

@@ -16,7 +16,7 @@ An ephemeral page is worth no wait, so such a get never fails: what can't be had
 import enum
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -90,6 +90,8 @@ class PendingGets:
         # How long those may wait.
         self.outwait_seconds = 0.0
         self._done: list[PendingGet] = []
+        # Whether gets have ended since `take_done`.  Each pass asks: the list is the same for ever.
+        self.has_done: Callable[[], int] = self._done.__len__
         # Ephemeral pages that were not worth a wait, and gets that gave up.
         self.missed = 0
         self.unreachable = 0
@@ -219,13 +221,10 @@ class PendingGets:
                 self._stop_waiting(pending)
         self._forget_who_is_over()
 
-    def has_done(self) -> bool:
-        """Whether gets have ended since `take_done`."""
-        return bool(self._done)
-
     def take_done(self) -> list[PendingGet]:
         """Return the gets that ended since the last call, or of which pages came that are for themselves."""
-        done, self._done = self._done, []
+        done = self._done.copy()
+        self._done.clear()
         return done
 
     # Deadlines.

@@ -73,6 +73,7 @@ class ReadAhead:
         self.by_serial = self._kept.by_serial
         # Readers whose windows may have room.
         self._due: dict[Trend, Key] = {}
+        self.has_due: Callable[[], int] = self._due.__len__
         self._requests = 0
         self._in_flight_pages = 0
         self._in_flight_bytes = 0
@@ -170,10 +171,6 @@ class ReadAhead:
         return others
 
     # What is asked for.
-
-    def has_due(self) -> bool:
-        """Whether a reader has come further, whose window may have room."""
-        return bool(self._due)
 
     def choose(self, asking: Asking, wanted: Container[int], now: float) -> list[FetchRequest]:
         """Return what to ask holders for now that nobody waits for; `begin` follows for each.

@@ -16,8 +16,9 @@ from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.remote.holders.holders import Holder, Holders
 
 # States in which a linked holder is asked for pages that may as well be missed.
-_ANSWERS: Final = frozenset({NodeState.UP, NodeState.DRAINING})
-_GIVEN_UP: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
+# No sets: to hash an enum is a call of Python.
+_ANSWERS: Final = (NodeState.UP, NodeState.DRAINING)
+_GIVEN_UP: Final = (NodeState.DOWN, NodeState.LEFT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ class RowSweeps:
         self._on_forgotten = on_forgotten
         # By holder id: the row to go on from.
         self._rows: dict[int, tuple[Holder, int]] = {}
+        # Whether there is anything to sweep for.
+        self.has_work: Callable[[], int] = self._rows.__len__
         # Those of them that look for what has too few copies for another reason than that holder's
         # absence.
         self._to_finish: set[int] = set()
@@ -104,10 +106,6 @@ class RowSweeps:
     def _await_no_more(self, holder: Holder) -> None:
         holder.is_awaited = False
         self._awaited.pop(holder.id, None)
-
-    def has_work(self) -> bool:
-        """Whether there is anything to sweep for."""
-        return bool(self._rows)
 
     def settle(self, now: float) -> None:
         """A pass ends: the next slice is due a while from now."""

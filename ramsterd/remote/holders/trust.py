@@ -24,6 +24,7 @@ are copies.
 """
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -106,8 +107,11 @@ class Trust:
     def __init__(self) -> None:
         self._peers: dict[NodeId, _Peer] = {}
         self._news: list[Distrusted | TrustedAgain] = []
+        # Whether there is anything to be said since `take_news`.  Each pass asks: see `Versions`.
+        self.has_news: Callable[[], int] = self._news.__len__
         # Peers that should be asked for a page.
         self.to_check: set[NodeId] = set()
+        self.has_to_check: Callable[[], int] = self.to_check.__len__
 
     def _peer(self, node: NodeId) -> _Peer:
         peer = self._peers.get(node)
@@ -211,17 +215,10 @@ class Trust:
             return pages_in_flight < CREDIT_PAGES_FIRST
         return peer.unproven + pages_in_flight < peer.credit
 
-    def has_to_check(self) -> bool:
-        """Whether some peer should be asked for a page."""
-        return bool(self.to_check)
-
-    def has_news(self) -> bool:
-        """Whether there is anything to be said since `take_news`."""
-        return bool(self._news)
-
     def take_news(self) -> list[Distrusted | TrustedAgain]:
         """Return what changed since the last call."""
-        news, self._news = self._news, []
+        news = self._news.copy()
+        self._news.clear()
         return news
 
     def statistics(self, now: float) -> dict[NodeId, TrustStatistics]:
