@@ -146,9 +146,11 @@ class Daemon:
         self._state = state
         self._state.on_answered = self._pager.settle
         self._exports = Exports(self._pager, state.marks, daemon.export, memory.follow)
+        self._poller = Poller(daemon.poll_microseconds_max)
         self._nbd, self._tmem = new_servers(
             daemon, self._pager, self._exports, state, memory,
             descriptors=descriptors, arrival=self._handover.arrival,
+            lingering_at=self._poller.lingering_at,
         )  # fmt: skip
         self._export_snapshots = partial(self._exports.snapshots, self.engine.store)
         self._emptied = Emptied(self._exports, self._nbd, self._tmem)
@@ -163,7 +165,6 @@ class Daemon:
         self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics, wall_clock)
         self._peers.members.inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
-        self._poller = Poller(daemon.poll_microseconds_max)
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
         self._sources = self._statistics_sources()

@@ -15,6 +15,7 @@ from net.tls import TlsTransport
 from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd.endpoints.descriptors import Descriptors
+from ramsterd.frontends.clients.exchange import LingeringAt
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.pager import Pager
 from ramsterd.frontends.servers import new_nbd_server, new_tmem_server
@@ -128,12 +129,16 @@ def new_servers(
     *,
     descriptors: Descriptors,
     arrival: Arrival,
+    lingering_at: LingeringAt,
 ) -> tuple[NbdServer, TmemServer]:
     """Return the servers of disks and of programs."""
-    nbd = new_nbd_server(daemon, pager, exports.all, descriptors=descriptors, arrival=arrival)
+    nbd = new_nbd_server(
+        daemon, pager, exports.all,
+        descriptors=descriptors, arrival=arrival, lingering_at=lingering_at,
+    )  # fmt: skip
     tmem = new_tmem_server(
         daemon, pager, keeper.marks,
         follow=memory.follow, left=memory.pages.store.pools.left_to_programs,
-        descriptors=descriptors, arrival=arrival,
+        descriptors=descriptors, arrival=arrival, lingering_at=lingering_at,
     )  # fmt: skip
     return nbd, tmem

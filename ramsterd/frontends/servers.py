@@ -6,6 +6,7 @@ from config.model import DaemonConfig
 from ramsterd.core.page import PoolId
 from ramsterd.core.pools import Pool
 from ramsterd.endpoints.descriptors import Descriptors
+from ramsterd.frontends.clients.exchange import LingeringAt
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.pager import Pager
@@ -23,6 +24,7 @@ def new_nbd_server(
     *,
     descriptors: Descriptors,
     arrival: Arrival,
+    lingering_at: LingeringAt,
 ) -> NbdServer:
     """Return the server of disks."""
     return NbdServer(
@@ -33,6 +35,7 @@ def new_nbd_server(
         connections_max=config.nbd.connections_max,
         descriptors=descriptors,
         arrival=arrival,
+        lingering_at=lingering_at,
     )
 
 
@@ -45,6 +48,7 @@ def new_tmem_server(
     left: Iterable[Pool],
     descriptors: Descriptors,
     arrival: Arrival,
+    lingering_at: LingeringAt,
 ) -> TmemServer:
     """Return the server of programs, with the pools that an earlier process left."""
     return TmemServer(
@@ -58,4 +62,5 @@ def new_tmem_server(
         left=left,
         descriptors=descriptors,
         arrival=arrival,
+        lingering_at=lingering_at,
     )

@@ -68,14 +68,31 @@ class DiskNode:
             count = min(len(data), len(transmission.received.space()))
             transmission.received.feed(data[:count])
             data = data[count:]
+            before = self.fingerprint()
             try:
                 transmission.serve()
+                assert self.fingerprint() == before or not transmission.has_only_read
                 while transmission.has_unserved and not transmission.is_full:
                     self.take()
                     transmission.serve()
             except RemoteProtocolError as error:
                 self.error = str(error)
             self.take()
+
+    def fingerprint(self) -> tuple[object, ...]:
+        """Return what the page path would find out of at the end of a pass."""
+        versions, engine = self.store.versions, self.made.engine
+        return (
+            versions.serial_last,
+            list(versions.zpages),
+            self.store.zbud.room_made,
+            self.store.zbud.used_bytes,
+            versions.has_owed(),
+            versions.has_thinned(),
+            engine.last_deadline(),
+            self.transmission.in_flight_count,
+            self.pager.next_deadline(),
+        )
 
     def take(self) -> None:
         """Take what is answered."""

@@ -115,6 +115,29 @@ def test_the_compiled_pass_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) > 1
 
 
+def test_a_pass_that_only_reads_what_is_here_leaves_nothing_to_do() -> None:
+    """`DiskNode.say` asserts that nothing has changed then; other passes never say so."""
+    require_compiled()
+    node = with_pages_at_a_peer(is_compiled=True, count=2)
+    node.say(b"".join(write(at, at * PAGE_BYTES, make_page(1000, at)) for at in (4, 5)))
+    here = request(Command.READ, 1, 4 * PAGE_BYTES, 2 * PAGE_BYTES)
+    at_a_peer = request(Command.READ, 2, 0, PAGE_BYTES)
+    said = {
+        here: True,
+        here + here: True,
+        request(Command.READ, 1, 9 * PAGE_BYTES, PAGE_BYTES): True,  # a hole
+        here + write(3, 4 * PAGE_BYTES, make_page(900)): False,
+        write(3, 4 * PAGE_BYTES, make_page(900)) + here: False,
+        here + request(Command.FLUSH, 4): False,
+        here + request(Command.READ, 5, 100, 100): False,
+        request(Command.READ, 6, 4 * PAGE_BYTES, 130 * PAGE_BYTES): False,  # in slices
+        here + at_a_peer + here: False,
+    }
+    for words, has_only_read in said.items():
+        node.say(words)
+        assert node.transmission.has_only_read == has_only_read
+
+
 def test_a_write_into_a_leaf_of_zeros_makes_a_leaf_of_its_own() -> None:
     require_compiled()
     node = DiskNode(is_compiled=True)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Generic, NamedTuple, NoReturn, Protocol
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeAlias
 
 import trio
 
@@ -29,6 +29,7 @@ from net.errors import RemoteProtocolError
 from ramsterd.endpoints.hangups import Hangups, OnHangup
 from ramsterd.frontends.clients.counters import Counters, EndT
 from ramsterd.frontends.clients.replies import ReplyQueue
+from ramsterd.frontends.clients.requests import Requests
 from ramsterd.handover.document import UNSENT_BYTES_MAX
 
 # Pages served without a wait before other tasks get their turn, about a millisecond; after a pass
@@ -39,6 +40,13 @@ _PASS_PAGES_MIN: Final = 4
 _PIECES_MAX: Final = 1024
 # No count that a receive returns.
 _NOTHING_YET: Final = -1
+
+# See `host.poller`.
+LingeringAt: TypeAlias = Callable[[socket.socket], Callable[[], None] | None]
+
+
+def never_linger(_: socket.socket) -> None:
+    """The loop does not poll."""
 
 
 class Ended(NamedTuple, Generic[EndT]):
@@ -59,90 +67,6 @@ class Ends(NamedTuple, Generic[EndT]):
     garbage: EndT
 
 
-class Received(Protocol):
-    """Bytes that a client sent, until they are served."""
-
-    def space(self) -> memoryview:
-        """Return where to receive, never empty."""
-        ...
-
-    def on_received(self, count: int, /) -> None:
-        """Take note of `count` bytes received into `space()`."""
-        ...
-
-    def on_idle(self) -> None:
-        """Nothing comes for now."""
-        ...
-
-
-class Requests(Protocol):
-    """The requests of one client and their replies, as its protocol has them."""
-
-    # The pass ended before all that was received was served.
-    has_unserved: bool
-
-    @property
-    def received(self) -> Received:
-        """Received bytes that are not served yet."""
-        ...
-
-    @property
-    def replies(self) -> ReplyQueue:
-        """Replies that are not sent yet."""
-        ...
-
-    @property
-    def is_full(self) -> bool:
-        """Whether to serve and receive nothing until replies have left or waits have ended."""
-        ...
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a request waits: nobody is there for its answer when the client is gone."""
-        ...
-
-    @property
-    def is_disconnecting(self) -> bool:
-        """Whether the client said goodbye: nothing more is received."""
-        ...
-
-    @property
-    def lacks_bytes(self) -> bool:
-        """Whether all that is received is the beginning of one request: there is nothing to serve yet."""
-        ...
-
-    @property
-    def pages_of_pass(self) -> int:
-        """How much work the last pass was, in pages, apart from those that came over the socket."""
-        ...
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a request is begun that `go_on` goes on with."""
-        ...
-
-    @property
-    def is_at_edge(self) -> bool:
-        """Whether all that was begun is answered, or can be told to another process."""
-        ...
-
-    def go_on(self) -> None:
-        """Do a slice of what is begun, and begin nothing."""
-        ...
-
-    def serve(self) -> None:
-        """Serve what was received, until a limit is reached.
-
-        Raises:
-            RemoteProtocolError: The client broke the protocol.  Requests before that were served.
-        """
-        ...
-
-    def close(self) -> None:
-        """The connection is over: nothing of it has an effect any more.  May be called twice."""
-        ...
-
-
 class Exchange(Generic[EndT]):
     """Receives, serves and answers until the connection ends."""
 
@@ -153,15 +77,28 @@ class Exchange(Generic[EndT]):
         ends: Ends[EndT],
         *,
         settle: Callable[[], object],
+        lingering_at: LingeringAt = never_linger,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Wire it; `settle` is called after each pass, and sends what the pager has to send."""
+        """Wire it.
+
+        Args:
+            sock: The client's.
+            counters: Of all connections of the front end.
+            ends: Its ends.
+            settle: Called after each pass; sends what the pager has to send.
+            lingering_at: See `host.poller`.
+            clock: Returns seconds.
+        """
         self._sock = sock
         self._counters = counters
         self._latency = counters.latency
         self._clock = clock
         self._ends = ends
         self._settle = settle
+        self._lingering_at = lingering_at
+        # What the last pass answered.
+        self._answered = 0
         # None before and after `run`: they may know this exchange, and must not be kept by it.
         self._requests: Requests | None = None
         # Why it ended; from then on nothing of it has an effect.
@@ -311,6 +248,7 @@ class Exchange(Generic[EndT]):
         assert requests is not None, "called by `run`"
         received = requests.received
         turn_pages = 0
+        linger = self._lingering_at(self._sock)
         # What came with a handshake may have brought requests.
         self._pass(requests, requests.serve)
         while self._ended is None and not requests.is_disconnecting:
@@ -321,6 +259,9 @@ class Exchange(Generic[EndT]):
                 turn_pages = 0
                 continue
             if not requests.has_unserved:
+                # A client that asks for one thing at a time sends the next when it has this.
+                if linger is not None and self._answered <= 1:
+                    linger()
                 try:
                     count = self._sock.recv_into(received.space())
                 except BlockingIOError:
@@ -350,9 +291,10 @@ class Exchange(Generic[EndT]):
             serve()
         finally:
             # Also what was served before garbage was met has effects and replies to send.
-            self._settle()
+            if not requests.has_only_read:
+                self._settle()
             self._send_now(requests.replies)
-            self._latency.end_pass(self._clock())
+            self._answered = self._latency.end_pass(self._clock())
         if requests.replies.queued_bytes:
             self._sender.unpark()
 

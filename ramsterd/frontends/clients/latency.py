@@ -54,9 +54,10 @@ class RequestLatency:
         """A write is answered, likewise."""
         self.ended.append((self._write_local if is_in_pass else self._write_peer, began_at, 1))
 
-    def end_pass(self, now: float) -> None:
-        """What the pass answered has left, or waits for a client that does not read."""
+    def end_pass(self, now: float) -> int:
+        """What the pass answered has left, or waits for a client that does not read; return how much that was."""
         # A client that waits for each answer pays for all of this once a request.
+        answered = self.reads + self.writes + len(self.ended)
         if count := self.reads:
             self.reads = 0
             self._read_local.add(now - self.began_at, count)
@@ -65,6 +66,7 @@ class RequestLatency:
             self._write_local.add(now - self.began_at, count)
         if self.ended:
             self.on_sent(now)
+        return answered
 
     def on_sent(self, now: float) -> None:
         """What was answered between passes has left, likewise."""

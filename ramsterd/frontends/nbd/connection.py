@@ -10,7 +10,14 @@ import trio
 from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
 from ramsterd.endpoints.hangups import Hangups
-from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange, why_broken
+from ramsterd.frontends.clients.exchange import (
+    Ended,
+    Ends,
+    Exchange,
+    LingeringAt,
+    never_linger,
+    why_broken,
+)
 from ramsterd.frontends.clients.roster import Member, Roster
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
@@ -38,7 +45,11 @@ class Clients:
     """The state that all connections of a server share."""
 
     def __init__(
-        self, connections_max: int, counters: Counters, exports: Iterable[Export] = ()
+        self,
+        connections_max: int,
+        counters: Counters,
+        exports: Iterable[Export] = (),
+        lingering_at: LingeringAt = never_linger,
     ) -> None:
         self._connected: dict[str, int] = {}
         # Those that nobody may open for now.
@@ -46,6 +57,7 @@ class Clients:
         self.offer(exports, connections_max)
         self._late: dict[Exchange[End], None] = {}
         self.counters = counters
+        self.lingering_at = lingering_at
         self.buffers = BufferPool()
         self.hangups = Hangups()
         self.roster = Roster()
@@ -186,7 +198,10 @@ class Connection:
 
     async def _transmit(self, handed: Handed) -> Ended[End]:
         clients, session = self._clients, handed.session
-        exchange = Exchange(self._sock, clients.counters, _ENDS, settle=self._pager.settle)
+        exchange = Exchange(
+            self._sock, clients.counters, _ENDS,
+            settle=self._pager.settle, lingering_at=clients.lingering_at,
+        )  # fmt: skip
         transmission = Transmission(
             session,
             self._pager.open_client(),

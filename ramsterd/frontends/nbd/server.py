@@ -14,7 +14,7 @@ from ramsterd.endpoints.accept import Acceptor
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.frontends.clients.attendance import Attendance
 from ramsterd.frontends.clients.counters import ClientStatistics
-from ramsterd.frontends.clients.exchange import Ended
+from ramsterd.frontends.clients.exchange import Ended, LingeringAt, never_linger
 from ramsterd.frontends.nbd.connection import Clients, Connection
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
@@ -58,8 +58,9 @@ class NbdServer:
         connections_max: int = 64,
         descriptors: Descriptors = NO_LIMIT,
         arrival: Arrival | None = None,
+        lingering_at: LingeringAt = never_linger,
     ) -> None:
-        """Wire it; `arrival` is what an earlier process left."""
+        """Wire it; `arrival` is what an earlier process left, and `lingering_at` that of `host.poller`."""
         self._arrival = arrival or Arrival()
         self._listenings: list[Listening] = []
         self._pager = pager
@@ -74,7 +75,7 @@ class NbdServer:
             connections_max=_connections_of_all(connections_max, exports),
             stopped=End.STOPPED,
         )
-        self._clients = Clients(connections_max, self._counters, exports)
+        self._clients = Clients(connections_max, self._counters, exports, lingering_at)
         # Who has an export open, and that nobody opens it: what is to change it asks.
         self.clients_of = self._clients.clients_of
         self.shut, self.unshut = self._clients.shut, self._clients.unshut

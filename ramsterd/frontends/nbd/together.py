@@ -58,6 +58,7 @@ class Together:
         "_received",
         "_replies",
         "_requests_counted",
+        "has_only_read",
     )
 
     def __init__(
@@ -78,9 +79,12 @@ class Together:
         self._requests_counted, self._latency = counters.requests, counters.latency
         self._received, self._replies, self._answers = received, replies, answers
         self._debts, self._in_flight, self._rare = debts, debts.in_flight, rare
+        # Whether the last `serve` read what is here, and did nothing else.
+        self.has_only_read = False
 
     def serve(self, write_word: int) -> bool:
         """Serve requests; return whether the pass is over.  `write_word` is -1 if no WRITE is everyday."""
+        self.has_only_read = False
         if self._pager.serves_passes:
             self._serve_by_compiled_loops(write_word)
         else:
@@ -98,9 +102,14 @@ class Together:
         Each round looks at all that was received, so one that serves little is the last.
         """
         received, counted = self._received, self._requests_counted
+        first, writes = received.start, counted[_WRITE]
         while received.start != received.end and not self._is_pass_over:
-            before = counted[_READ] + counted[_WRITE]
+            before, start = counted[_READ] + counted[_WRITE], received.start
             self._serve_everyday(write_word)
+            if received.start == received.end:
+                # A client that waits for each answer sent no more than this.
+                self.has_only_read = start == first and counted[_WRITE] == writes
+                return
             if not self._is_pass_over:
                 self._read_together()
             if counted[_READ] + counted[_WRITE] < before + _ROUND_REQUESTS_MIN:

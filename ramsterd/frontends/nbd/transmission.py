@@ -72,6 +72,7 @@ class Transmission:
         "_requests_counted",
         "_together",
         "_write_word",
+        "has_only_read",
         "has_unserved",
         "received",
         "replies",
@@ -90,6 +91,7 @@ class Transmission:
         self.replies = ReplyQueue()
         # A limit ended the last pass: serve again before receiving.
         self.has_unserved = False
+        self.has_only_read = False
         structured = StructuredAnswers(self.replies) if session.is_structured else None
         answers = structured or SimpleAnswers(self.replies)
         self._pager = pager
@@ -180,6 +182,7 @@ class Transmission:
 
     def go_on(self) -> None:
         """Do the next slice of a request that is begun, and begin no other."""
+        self.has_only_read = False
         self._in_flight.is_in_pass = True
         try:
             self._rare.resume(self.received)
@@ -222,6 +225,7 @@ class Transmission:
         rare, in_flight = self._rare, self._in_flight
         in_flight.is_in_pass = True
         rare.pages_of_pass = 0
+        self.has_only_read = False
         try:
             if rare.is_under_way:
                 rare.resume(self.received)
@@ -235,7 +239,9 @@ class Transmission:
                 if not self.has_unserved:
                     rare.wanted_bytes = REQUEST_BYTES
                     self.has_unserved = self._together.serve(write_word)
+                    self.has_only_read = self._together.has_only_read
                 if not self.has_unserved and self.received.start != self.received.end:
+                    self.has_only_read = False
                     self._serve(write_word)
         finally:
             in_flight.is_in_pass = False

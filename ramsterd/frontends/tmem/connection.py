@@ -8,7 +8,7 @@ import trio
 
 from net.buffers import BufferPool
 from ramsterd.endpoints.hangups import Hangups
-from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange
+from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange, LingeringAt
 from ramsterd.frontends.clients.roster import Member, Roster
 from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.counters import Counters, End
@@ -35,11 +35,14 @@ class Connection:
         buffers: BufferPool,
         hangups: Hangups,
         roster: Roster,
+        lingering_at: LingeringAt,
     ) -> None:
         self._sock = sock
         self._hangups = hangups
         self._roster = roster
-        self._exchange = Exchange(sock, counters, _ENDS, settle=pager.settle)
+        self._exchange = Exchange(
+            sock, counters, _ENDS, settle=pager.settle, lingering_at=lingering_at
+        )
         self._session = Session(
             pager.open_client(), book, user, counters, self._exchange.send_soon, pool=buffers
         )

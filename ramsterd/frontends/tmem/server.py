@@ -17,7 +17,7 @@ from ramsterd.endpoints.accept import Acceptor
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.endpoints.hangups import Hangups
 from ramsterd.frontends.clients.attendance import Attendance
-from ramsterd.frontends.clients.exchange import Ended
+from ramsterd.frontends.clients.exchange import Ended, LingeringAt, never_linger
 from ramsterd.frontends.clients.roster import Roster
 from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.connection import Connection
@@ -65,11 +65,14 @@ class TmemServer:
         left: Iterable[Pool] = (),
         descriptors: Descriptors = NO_LIMIT,
         arrival: Arrival | None = None,
+        lingering_at: LingeringAt = never_linger,
     ) -> None:
         """Wire it.
 
-        `left` and `arrival` are the pools and connections that an earlier process left.
+        `left` and `arrival` are the pools and connections that an earlier process left, and
+        `lingering_at` is that of `host.poller`.
         """
+        self._lingering_at = lingering_at
         self._arrival = arrival or Arrival()
         self._listening: Listening | None = None
         self._roster = Roster()
@@ -214,6 +217,7 @@ class TmemServer:
             self._buffers,
             self._hangups,
             self._roster,
+            self._lingering_at,
         )
 
     async def _serve_connection(

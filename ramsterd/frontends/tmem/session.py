@@ -94,8 +94,8 @@ class Session:
         )
         self.client_name = ""
         self.is_greeted = False
-        # The pass ended before all that was received was served.
-        self.has_unserved = False
+        # See `Requests`.  A get of an ephemeral pool takes its page away.
+        self.has_unserved = self.has_only_read = False
         self._pager = pager
         self._book = book
         self._user = user

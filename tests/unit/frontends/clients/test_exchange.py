@@ -1,6 +1,6 @@
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -26,11 +26,13 @@ class Echo:
         self.received = ReceiveBuffer()
         self.replies = ReplyQueue()
         self.has_unserved = False
+        self.has_only_read = False
         self.is_full = False
         self.is_waiting = False
         self.is_disconnecting = False
         self.pages_of_pass = 0
         self.passes = 0
+        self.on_serve: Callable[[], None] = lambda: None
         self.is_closed = False
         # Slices of a request that is begun: each answers with "s".
         self.slices = 0
@@ -42,6 +44,7 @@ class Echo:
 
     def serve(self) -> None:
         self.passes += 1
+        self.on_serve()
         for word in self.received.unserved():
             self.received.start += 1
             match chr(word):
@@ -140,6 +143,46 @@ async def test_a_request_that_comes_in_pieces_is_one_pass(story: Story) -> None:
             await trio.testing.wait_all_tasks_blocked()
         assert story.client.recv(9) == b"(ab)"
         assert (story.echo.passes, story.settled) == (before[0] + 1, before[1] + 1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_pass_that_only_read_is_not_settled(story: Story) -> None:
+    """But its answer leaves all the same; and a slice of a request that is begun is settled."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(story.run)
+        await trio.testing.wait_all_tasks_blocked()
+        before = story.settled
+        for has_only_read in (True, False):
+            story.echo.has_only_read = has_only_read
+            story.client.send(b"a")
+            await trio.testing.wait_all_tasks_blocked()
+            assert story.client.recv(9) == b"a"
+        assert story.settled == before + 1
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("asked", "lingers"), [(1, True), (2, False)])
+async def test_it_lingers_for_a_client_that_asks_for_one_thing_at_a_time(
+    story: Story, asked: int, *, lingers: bool
+) -> None:
+    lingered = list[socket.socket]()
+    story.exchange = Exchange(
+        story.ours,
+        story.counters,
+        ENDS,
+        settle=lambda: None,
+        lingering_at=lambda sock: lambda: lingered.append(sock),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(story.run)
+        await trio.testing.wait_all_tasks_blocked()
+        before = len(lingered)
+        # As a front end counts what it answers.
+        story.echo.on_serve = lambda: setattr(story.counters.latency, "reads", asked)
+        story.client.send(b"a")
+        await trio.testing.wait_all_tasks_blocked()
+        # In front of what it received, and of what it looked for then.
+        assert lingered[before:] == [story.ours] * (1 + lingers)
         nursery.cancel_scope.cancel()
 
 
