@@ -13,7 +13,6 @@ import logging
 import os
 import resource
 import select
-import socket
 import time
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
@@ -110,10 +109,10 @@ class Poller(trio.abc.Instrument):
             )
             return False
         self._loop = loop
-        self._look = _look_at(loop.epoll)
+        self._look = _look_at(loop.epoll.fileno())
         return True
 
-    def lingering_at(self, sock: socket.socket) -> Callable[[], None] | None:
+    def lingering_at(self, descriptor: int) -> Callable[[], None] | None:
         """Return what the task that receives from a socket calls before it tries; None: this loop does not poll.
 
         It returns when there is something, or somebody else has something to do, or the loop would
@@ -121,7 +120,7 @@ class Poller(trio.abc.Instrument):
         """
         if self._loop is None:
             return None
-        return partial(self._linger, _look_at(self._loop.epoll, sock), sock.fileno())
+        return partial(self._linger, _look_at(self._loop.epoll.fileno(), descriptor), descriptor)
 
     def _linger(self, look: Look, descriptor: int) -> None:
         window = self._window.nanoseconds
@@ -196,11 +195,11 @@ def switches_of_this_thread() -> int:
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
 
 
-def _look_at(*watched: select.epoll | socket.socket) -> Look:
+def _look_at(*descriptors: int) -> Look:
     """Return a look at what is ready.  That at the descriptor of an epoll takes no event from it."""
     poll = select.poll()
-    for each in watched:
-        poll.register(each, select.POLLIN)
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
     return poll.poll
 
 

@@ -42,10 +42,10 @@ _PIECES_MAX: Final = 1024
 _NOTHING_YET: Final = -1
 
 # See `host.poller`.
-LingeringAt: TypeAlias = Callable[[socket.socket], Callable[[], None] | None]
+LingeringAt: TypeAlias = Callable[[int], Callable[[], None] | None]
 
 
-def never_linger(_: socket.socket) -> None:
+def never_linger(_: int) -> None:
     """The loop does not poll."""
 
 
@@ -248,7 +248,7 @@ class Exchange(Generic[EndT]):
         assert requests is not None, "called by `run`"
         received = requests.received
         turn_pages = 0
-        linger = self._lingering_at(self._sock)
+        linger = self._lingering_at(self._sock.fileno())
         # What came with a handshake may have brought requests.
         self._pass(requests, requests.serve)
         while self._ended is None and not requests.is_disconnecting:

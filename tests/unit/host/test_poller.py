@@ -110,7 +110,7 @@ class Lingerer:
 
     async def begin(self, nursery: trio.Nursery) -> None:
         await polling(self.poller, nursery)
-        self._linger = self.poller.lingering_at(self.ours)
+        self._linger = self.poller.lingering_at(self.ours.fileno())
         await self.new_round()
 
     async def new_round(self) -> None:
@@ -225,7 +225,7 @@ async def test_without_a_window_or_another_core_it_never_polls(
     async with trio.open_nursery() as nursery:
         await polling(poller, nursery)
         with socket.socket() as sock:
-            assert poller.lingering_at(sock) is None
+            assert poller.lingering_at(sock.fileno()) is None
         poller._window.nanoseconds = FIRST_NANOSECONDS
         for _ in range(5):
             await trio.sleep(1e-3)

@@ -165,13 +165,13 @@ async def test_a_pass_that_only_read_is_not_settled(story: Story) -> None:
 async def test_it_lingers_for_a_client_that_asks_for_one_thing_at_a_time(
     story: Story, asked: int, *, lingers: bool
 ) -> None:
-    lingered = list[socket.socket]()
+    lingered = list[int]()
     story.exchange = Exchange(
         story.ours,
         story.counters,
         ENDS,
         settle=lambda: None,
-        lingering_at=lambda sock: lambda: lingered.append(sock),
+        lingering_at=lambda descriptor: lambda: lingered.append(descriptor),
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(story.run)
@@ -182,7 +182,7 @@ async def test_it_lingers_for_a_client_that_asks_for_one_thing_at_a_time(
         story.client.send(b"a")
         await trio.testing.wait_all_tasks_blocked()
         # In front of what it received, and of what it looked for then.
-        assert lingered[before:] == [story.ours] * (1 + lingers)
+        assert lingered[before:] == [story.ours.fileno()] * (1 + lingers)
         nursery.cancel_scope.cancel()
 
 
