@@ -259,8 +259,9 @@ class Exchange(Generic[EndT]):
                 turn_pages = 0
                 continue
             if not requests.has_unserved:
-                # A client that asks for one thing at a time sends the next when it has this.
-                if linger is not None and self._answered <= 1:
+                # A client that asks for one thing at a time sends the next when it has this.  From
+                # others more comes together if it is given time.
+                if linger is not None and self._answered <= 1 and not requests.is_waiting:
                     linger()
                 try:
                     count = self._sock.recv_into(received.space())

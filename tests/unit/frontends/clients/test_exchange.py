@@ -161,9 +161,11 @@ async def test_a_pass_that_only_read_is_not_settled(story: Story) -> None:
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("asked", "lingers"), [(1, True), (2, False)])
+@pytest.mark.parametrize(
+    ("asked", "waits", "lingers"), [(1, False, True), (2, False, False), (0, True, False)]
+)
 async def test_it_lingers_for_a_client_that_asks_for_one_thing_at_a_time(
-    story: Story, asked: int, *, lingers: bool
+    story: Story, asked: int, *, waits: bool, lingers: bool
 ) -> None:
     lingered = list[int]()
     story.exchange = Exchange(
@@ -179,7 +181,7 @@ async def test_it_lingers_for_a_client_that_asks_for_one_thing_at_a_time(
         before = len(lingered)
         # As a front end counts what it answers.
         story.echo.on_serve = lambda: setattr(story.counters.latency, "reads", asked)
-        story.client.send(b"a")
+        story.client.send(b"?" if waits else b"a")
         await trio.testing.wait_all_tasks_blocked()
         # In front of what it received, and of what it looked for then.
         assert lingered[before:] == [story.ours.fileno()] * (1 + lingers)
