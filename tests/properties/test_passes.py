@@ -138,6 +138,17 @@ def test_a_pass_that_only_reads_what_is_here_leaves_nothing_to_do() -> None:
         assert node.transmission.has_only_read == has_only_read
 
 
+def test_a_pass_that_goes_on_with_a_long_write_has_not_only_read() -> None:
+    require_compiled()
+    node = DiskNode(is_compiled=True)
+    pages = b"".join(make_page(1000, at) for at in range(SLICE_PAGES + 1))
+    said = write(1, 0, pages) + request(Command.READ, 2, 0, PAGE_BYTES)
+    node.say(said[: -2 * PAGE_BYTES])
+    node.say(said[-2 * PAGE_BYTES :])
+    assert len(parse_structured(bytes(node.answered))) == 2
+    assert not node.transmission.has_only_read
+
+
 def test_a_write_into_a_leaf_of_zeros_makes_a_leaf_of_its_own() -> None:
     require_compiled()
     node = DiskNode(is_compiled=True)

@@ -227,7 +227,8 @@ class Transmission:
         rare.pages_of_pass = 0
         self.has_only_read = False
         try:
-            if rare.is_under_way:
+            goes_on = rare.is_under_way
+            if goes_on:
                 rare.resume(self.received)
             if rare.is_under_way:
                 self.has_unserved = rare.has_slices
@@ -239,7 +240,7 @@ class Transmission:
                 if not self.has_unserved:
                     rare.wanted_bytes = REQUEST_BYTES
                     self.has_unserved = self._together.serve(write_word)
-                    self.has_only_read = self._together.has_only_read
+                    self.has_only_read = self._together.has_only_read and not goes_on
                 if not self.has_unserved and self.received.start != self.received.end:
                     self.has_only_read = False
                     self._serve(write_word)
