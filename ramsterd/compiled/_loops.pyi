@@ -61,6 +61,20 @@ class Loops:
     def places(
         self, elsewhere: list[tuple[int, int]], /
     ) -> tuple[int, list[tuple[int, int, int]]] | None: ...
+    def find_elsewhere(
+        self,
+        root: int,
+        shift: int,
+        prefix: int,
+        index: int,
+        count: int,
+        rows: list[int],
+        serials: list[int],
+        zbytes: list[int],
+        firsts: list[int],
+        seconds: list[int],
+        /,
+    ) -> None: ...
     def come_home(
         self,
         rows: list[int],

@@ -1,5 +1,5 @@
-/* The loops over pages that holders have: which holder has those of a get, and what it gave for them, which is the twin
-   of core.install and has its order of stores. */
+/* The loops over pages that holders have: which of a run these are, which holder has those of a get, and what it gave for
+   them, which is the twin of core.install and has its order of stores. */
 
 #include "loops.h"
 
@@ -151,4 +151,42 @@ PyObject *loops_places(Loops *self, PyObject *elsewhere) {
         PyList_SET_ITEM(places, at, place);
     }
     return places == NULL ? NULL : Py_BuildValue("HN", holder, places);
+}
+
+/* Append what is known of a row to rows, serials, lengths of zpages, first and second holders. */
+static int append_known(PyObject *const *lists, uint32_t number, const Row *row) {
+    int64_t known[] = {number, (int64_t)row->serial, row->packed & ZPAGE_BYTES_MASK, row->holders[0], row->holders[1]};
+    for (int place = 0; place < 5; place++) {
+        if (append_number(lists[place], known[place]) < 0)
+            return -1;
+    }
+    return 1;
+}
+
+/* find_elsewhere(root, shift, prefix, index, count, rows, serials, zbytes, firsts, seconds)
+
+   Append to the lists what only peers have of a run; the twin of core.elsewhere. */
+PyObject *loops_find_elsewhere(Loops *self, PyObject *args) {
+    Tree tree;
+    unsigned long long prefix, index;
+    Py_ssize_t count;
+    PyObject *lists[5];
+    if (!PyArg_ParseTuple(args, "IiKKnO!O!O!O!O!", &tree.root, &tree.shift, &prefix, &index, &count, &PyList_Type,
+                          &lists[0], &PyList_Type, &lists[1], &PyList_Type, &lists[2], &PyList_Type, &lists[3],
+                          &PyList_Type, &lists[4]))
+        return NULL;
+    tree.prefix = prefix;
+    const uint32_t *entries = self->entries.buf;
+    uint32_t address = 0;
+    for (Py_ssize_t done = 0; done < count; done++, index++) {
+        /* The entries of a leaf stand side by side. */
+        if (!done || !(index & (LEAF_PAGES - 1)))
+            address = find_entry(self, &tree, index);
+        else if (address)
+            address++;
+        const Row *row = address && entries[address] >= FIRST_ROW ? row_at(self, entries[address]) : NULL;
+        if (row != NULL && !row->location && row->holders[0] && append_known(lists, entries[address], row) < 0)
+            return NULL;
+    }
+    Py_RETURN_NONE;
 }

@@ -132,6 +132,7 @@ PyObject *loops_gather(Loops *self, PyObject *args);
 PyObject *loops_hand_over(Loops *self, PyObject *args);
 PyObject *loops_forget(Loops *self, PyObject *args);
 PyObject *loops_places(Loops *self, PyObject *elsewhere);
+PyObject *loops_find_elsewhere(Loops *self, PyObject *args);
 PyObject *loops_come_home(Loops *self, PyObject *args);
 
 int columns_acquire(Loops *self, Columns *columns, int writable);

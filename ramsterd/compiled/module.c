@@ -160,6 +160,7 @@ static PyMethodDef loops_methods[] = {
     {"hand_over", (PyCFunction)loops_hand_over, METH_VARARGS, "Note who holds the pages of a block that leaves."},
     {"forget", (PyCFunction)loops_forget, METH_VARARGS, "Give up the zpages of a clean block that leaves."},
     {"places", (PyCFunction)loops_places, METH_O, "Find the holder that has all pages of a get."},
+    {"find_elsewhere", (PyCFunction)loops_find_elsewhere, METH_VARARGS, "Find what only holders have of a run."},
     {"come_home", (PyCFunction)loops_come_home, METH_VARARGS, "Judge what a holder gave, and keep it."},
     {"get", (PyCFunction)loops_get, METH_VARARGS, "Get a run of pages, up to the first that is damaged."},
     {"put", (PyCFunction)loops_put, METH_VARARGS, "Put a run of pages, up to the first that is not everyday."},

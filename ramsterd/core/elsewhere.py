@@ -22,8 +22,14 @@ def find_elsewhere(
     versions: Versions, page_object: PageObject, index: int, count: int
 ) -> Elsewhere:
     """Return what only peers have of a run."""
-    table, view, unpack = versions.table, versions.rows.view, ROW.unpack_from
     found = Elsewhere([], [], [], [], [])
+    versions.work["find"] += count
+    if versions.loops is not None:
+        versions.loops.find_elsewhere(
+            page_object.root, page_object.shift, page_object.prefix, index, count, *found
+        )
+        return found
+    table, view, unpack = versions.table, versions.rows.view, ROW.unpack_from
     done = 0
     while done < count:
         address, run = table.find(page_object, index + done, count - done)
@@ -40,5 +46,4 @@ def find_elsewhere(
                 found.zbytes.append(packed & ZPAGE_BYTES_MASK)
                 found.firsts.append(first)
                 found.seconds.append(second)
-    versions.work["find"] += count
     return found

@@ -135,6 +135,15 @@ class Rows(FramedItems):
 
     # Many rows.
 
+    def serials(self, rows: Iterable[int]) -> list[int]:
+        """Return the serial of each row."""
+        words = self._words
+        return [words[row * WORDS_PER_ROW + SERIAL] for row in rows]
+
+    def are_elsewhere(self, rows: Sequence[int], serials: list[int]) -> bool:
+        """Whether rows have these serials, and none of them has its zpage here."""
+        return self.serials(rows) == serials and not any(map(self.location, rows))
+
     def whereabouts(self, rows: Iterable[int]) -> list[tuple[int, int, int]]:
         """Return the serial and the first two holders of each row."""
         unpack, view = ROW.unpack_from, self.view

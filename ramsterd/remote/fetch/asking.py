@@ -253,6 +253,10 @@ class Asking:
         """Pages that nobody asks for are about to be: who wants one from now on waits for that; `begin` follows."""
         self._asked.update(dict.fromkeys(request.serials, (request.holder,)))
 
+    def is_none_asked(self, serials: Iterable[int]) -> bool:
+        """Whether none of these pages is queued or under way."""
+        return self._asked.keys().isdisjoint(serials)
+
     def is_asked(self, serial: int) -> bool:
         """Whether a page is queued or under way."""
         return serial in self._asked

@@ -99,7 +99,7 @@ class Fetches:
         pending.is_ephemeral = self._store.pools[pending.pool].kind is PoolKind.EPHEMERAL
         self._gets.begin(pending)
         if self._read_ahead.by_serial:
-            self._want(pending, self._read_ahead.serve(run.elsewhere, pending, self._gets.deliver))
+            self._want(pending, self._read_ahead.serve(run.elsewhere, pending, self._gets.have))
         else:
             self._want(pending, run.elsewhere)
         self._gets.count_down(pending)
@@ -161,7 +161,7 @@ class Fetches:
 
     def take_ahead(self, now: float) -> list[FetchRequest]:
         """Return what to ask linked holders for now although nobody waits for it; `begin` follows for each."""
-        return self._read_ahead.choose(self._asking, self._gets.wanted, now)
+        return self._read_ahead.choose(self._asking, self._gets.wanted.keys(), now)
 
     def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
         """The request is on its way."""

@@ -7,6 +7,7 @@ just then: nothing here trusts them.
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.remote.fetch.trend import Ahead, Trend
@@ -15,19 +16,20 @@ from ramsterd.remote.fetch.trend import Ahead, Trend
 class KeptAnswer:
     """One answer, all of it kept until the last of its pages was taken."""
 
-    __slots__ = ("ahead", "body", "came_at", "ends", "left", "packed", "places", "rows")
+    __slots__ = ("ahead", "body", "came_at", "ends", "left", "packed", "places", "rows", "serials")
 
     def __init__(
         self,
         ahead: Ahead,
         rows: Sequence[int],
-        serials: Sequence[int],
-        packed: Sequence[int],
+        serials: list[int],
+        packed: list[int],
         body: memoryview,
         came_at: float,
     ) -> None:
         self.ahead = ahead
         self.rows = rows
+        self.serials = serials
         self.places = dict(zip(serials, range(len(serials)), strict=True))
         self.packed = packed
         # Where each zpage ends; the first begins where the last ends: at 0.
@@ -37,9 +39,13 @@ class KeptAnswer:
         # Pages that were not taken.
         self.left = 0
 
-    def zpage(self, place: int) -> memoryview:
-        """Return one of the zpages."""
-        return self.body[self.ends[place - 1] : self.ends[place]]
+
+class KeptRun(NamedTuple):
+    """Pages that stand side by side in an answer: what its holder said of each, and their zpages, back to back."""
+
+    ahead: Ahead
+    packed: list[int]
+    zpages: memoryview
 
 
 class KeptAnswers:
@@ -59,14 +65,26 @@ class KeptAnswers:
         self._answers[answer] = None
         self.zpage_bytes += len(answer.body)
 
-    def take(self, serial: int) -> KeptAnswer | None:
-        """Return the answer that has a page, which is not kept there any more."""
-        answer = self.by_serial.pop(serial, None)
-        if answer is not None:
-            answer.left -= 1
-            if not answer.left:
-                self._forget(answer)
-        return answer
+    def take_run(self, serials: list[int], start: int) -> KeptRun | None:
+        """Return what is kept of those from `start` on, as far as it stands side by side; it is not kept any more.
+
+        None: the first is not kept.
+        """
+        by_serial = self.by_serial
+        answer = by_serial.get(serials[start])
+        if answer is None:
+            return None
+        first = stop = answer.places[serials[start]]
+        for mine, theirs in zip(serials[start:], answer.serials[first:], strict=False):
+            if mine != theirs or by_serial.get(mine) is not answer:
+                break
+            del by_serial[mine]
+            stop += 1
+        answer.left -= stop - first
+        if not answer.left:
+            self._forget(answer)
+        zpages = answer.body[answer.ends[first - 1] : answer.ends[stop - 1]]
+        return KeptRun(answer.ahead, answer.packed[first:stop], zpages)
 
     def drop(self, answer: KeptAnswer) -> list[tuple[int, int]]:
         """Keep none of the pages of an answer; return row and serial of each that it was kept for."""

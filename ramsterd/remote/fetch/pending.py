@@ -138,6 +138,15 @@ class PendingGets:
         """A page is there; None if it is a hole or a miss."""
         self.deliver_all([([(pending, position)], page)])
 
+    def have(self, pending: PendingGet, pages: list[tuple[int, bytes]]) -> None:
+        """Pages are there, by their positions, before the get has begun to wait for them."""
+        if pending.waits is None:
+            for position, page in pages:
+                pending.pages[position] = page
+            return
+        pending.missing += len(pages)
+        self.deliver_all(([(pending, position)], page) for position, page in pages)
+
     def deliver_all(self, pages: Iterable[tuple[Sequence[Waiter], bytes | None]]) -> None:
         """Pages are there, each for all who wait for it."""
         for waiters, page in pages:

@@ -9,18 +9,20 @@ Never ahead of demand: nothing is asked for ahead while a get's own request wait
 in front of one in a pass.  A get that wants what is under way waits for that.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence, Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
+from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.elsewhere import find_elsewhere
 from ramsterd.core.family import Family
 from ramsterd.core.install import come_home
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.table import PageObject
+from ramsterd.remote.fetch.ahead_requests import AheadRequests
 from ramsterd.remote.fetch.asking import Asking, FetchRequest
-from ramsterd.remote.fetch.kept_answers import KeptAnswer, KeptAnswers
+from ramsterd.remote.fetch.kept_answers import KeptAnswer, KeptAnswers, KeptRun
 from ramsterd.remote.fetch.pending import PendingGet, Waiter
 from ramsterd.remote.fetch.readers import Key, Readers, runs_of
 from ramsterd.remote.fetch.trend import Ahead, Trend
@@ -123,56 +125,52 @@ class ReadAhead:
         self,
         elsewhere: Sequence[tuple[int, int]],
         pending: PendingGet,
-        deliver: Callable[[PendingGet, int, bytes], None],
+        have: Callable[[PendingGet, list[tuple[int, bytes]]], None],
     ) -> list[tuple[int, int]]:
         """Give a get those of its pages that are kept, judged as if they had come just now; return the others.
 
-        `elsewhere` has a position and a row of each.
+        `elsewhere` has a position and a row of each; the get has what `have` is called with.
         """
-        rows, kept = self._store.rows, self._kept
+        rows = [row for _, row in elsewhere]
+        serials = self._store.rows.serials(rows)
         others: list[tuple[int, int]] = []
-        places: list[tuple[int, int]] = []
-        serials, packed, zpages, used = [], [], [], dict[Ahead, int]()
-        for place in elsewhere:
-            serial = rows.serial(place[1])
-            if (answer := kept.take(serial)) is None:
-                others.append(place)
+        at = 0
+        while at < len(serials):
+            kept = self._kept.take_run(serials, at)
+            if kept is None:
+                others.append(elsewhere[at])
+                at += 1
                 continue
-            at = answer.places[serial]
-            places.append(place)
-            serials.append(serial)
-            packed.append(answer.packed[at])
-            zpages.append(answer.zpage(at))
-            used[answer.ahead] = used.get(answer.ahead, 0) + 1
-        if not places:
-            return others
+            stop = at + len(kept.packed)
+            pages = self._judge(kept, rows[at:stop], serials[at:stop])
+            places = elsewhere[at:stop]
+            good = [(place[0], page) for place, page in zip(places, pages, strict=True) if page]
+            have(pending, good)
+            if len(good) < len(pages):
+                # Damaged, or given up by its holders: the get asks as if nothing had come.
+                others += [place for place, page in zip(places, pages, strict=True) if not page]
+            at = stop
+        return others
+
+    def _judge(self, kept: KeptRun, rows: list[int], serials: list[int]) -> list[bytes | None]:
+        """Return the pages that were kept, nothing for one that is not what it was."""
+        families: list[Family | None] = [Family.OWN_CLEAN] * len(rows)
         pages, installed = come_home(
-            self._store.room,
-            [row for _, row in places],
-            serials,
-            packed,
-            memoryview(b"".join(zpages)),
-            [Family.OWN_CLEAN] * len(places),
+            self._store.room, rows, serials, kept.packed, kept.zpages, families
         )
         self.localified += installed
-        for ahead, count in used.items():
-            if ahead.is_current:
-                ahead.trend.on_used(count, is_late=False)
-        for place, zpage, page in zip(places, zpages, pages, strict=True):
-            if page:
-                self.served += 1
-                self.served_zpage_bytes += len(zpage)
-                pending.missing += 1
-                deliver(pending, place[0], page)
-            else:
-                # Damaged, or given up by its holders: the get asks as if nothing had come.
-                self._failed += 1
-                others.append(place)
-        return others
+        if kept.ahead.is_current:
+            kept.ahead.trend.on_used(len(pages), is_late=False)
+        each = () if all(pages) else zip(kept.packed, pages, strict=True)
+        bad = [code & ZPAGE_BYTES_MASK for code, page in each if not page]
+        self.served += len(pages) - len(bad)
+        self.served_zpage_bytes += len(kept.zpages) - sum(bad)
+        self._failed += len(bad)
+        return pages
 
     # What is asked for.
 
-    def choose(self, asking: Asking, wanted: Container[int], now: float) -> list[FetchRequest]:
+    def choose(self, asking: Asking, wanted: AbstractSet[int], now: float) -> list[FetchRequest]:
         """Return what to ask holders for now that nobody waits for; `begin` follows for each.
 
         `wanted` has the serials that somebody waits for.
@@ -217,37 +215,20 @@ class ReadAhead:
         page_object: PageObject,
         runs: list[tuple[int, int]],
         asking: Asking,
-        wanted: Container[int],
+        wanted: AbstractSet[int],
     ) -> list[FetchRequest]:
         """Return requests to holders of pages of these runs that are neither here nor on their way.
 
         Where there would be too many requests, the rest is left to the gets that want it.
         """
-        requests: list[FetchRequest] = []
-        newest: dict[int, FetchRequest] = {}
-        kept, is_asked, choose = self.by_serial, asking.is_asked, asking.choose_linked
+        batch = AheadRequests(trend, REQUESTS_MAX - self._requests)
         for index, count in runs:
             found = find_elsewhere(self._store.versions, page_object, index, count)
-            for row, serial, zbytes, first, second in zip(*found, strict=True):
-                if serial in kept or serial in wanted or is_asked(serial):
-                    continue
-                if not (holder := choose(row, first, second)):
-                    continue
-                request = newest.get(holder)
-                if request is None or len(request.serials) == PAGES_PER_FRAME_MAX:
-                    if self._requests + len(requests) == REQUESTS_MAX:
-                        continue
-                    ahead = Ahead(trend, trend.turn, 0, 0)
-                    request = newest[holder] = FetchRequest(holder, [], [], ahead=ahead)
-                    requests.append(request)
-                request.serials.append(serial)
-                request.rows.append(row)
-                assert request.ahead is not None
-                request.ahead.zpage_bytes += zbytes
-        for request in requests:
+            batch.add(asking, found, self.by_serial.keys(), wanted)
+        for request in batch.made:
             asking.ask_ahead(request)
             self._begin(request)
-        return requests
+        return batch.made
 
     def _begin(self, request: FetchRequest) -> None:
         assert request.ahead is not None
@@ -267,7 +248,7 @@ class ReadAhead:
     def on_answer(
         self,
         request: FetchRequest,
-        packed: Sequence[int],
+        packed: list[int],
         body: memoryview,
         all_waiters: Sequence[Sequence[Waiter]],
         now: float,
@@ -280,7 +261,12 @@ class ReadAhead:
             self._late += late
             if ahead.is_current:
                 ahead.trend.on_used(late, is_late=True)
-        rows, left = self._store.rows, []
+        rows, left = self._store.rows, list[int]()
+        is_whole = not late and ahead.is_current and 0 not in packed
+        if is_whole and rows.are_elsewhere(request.rows, request.serials):
+            # As mostly: nobody has come for one of them, nor changed one.
+            self._keep(request, ahead, packed, body, request.serials, now)
+            return
         unused = outdated = failed = 0
         for row, serial, code, waiters in zip(
             request.rows, request.serials, packed, all_waiters, strict=True
@@ -298,9 +284,20 @@ class ReadAhead:
         self._unused, self._outdated = self._unused + unused, self._outdated + outdated
         self._failed += failed
         if left:
-            answer = KeptAnswer(ahead, request.rows, request.serials, packed, body, now)
-            self._kept.keep(answer, left)
-            self._fit()
+            self._keep(request, ahead, packed, body, left, now)
+
+    def _keep(
+        self,
+        request: FetchRequest,
+        ahead: Ahead,
+        packed: list[int],
+        body: memoryview,
+        serials: list[int],
+        now: float,
+    ) -> None:
+        answer = KeptAnswer(ahead, request.rows, request.serials, packed, body, now)
+        self._kept.keep(answer, serials)
+        self._fit()
 
     def on_failed(self, request: FetchRequest) -> None:
         """There is no answer: who waits for pages of it by now asks again, and nobody else does."""
