@@ -93,6 +93,8 @@ class BlockColumns:
             mask |= 1 << (location & SLOT_MASK)
         first = block << SLOT_SHIFT
         rows = self.slot_rows[first : first + SLOTS_OF_CLASS[chunks]].tolist()
+        if not mask:
+            return rows
         return [row for slot, row in enumerate(rows) if not mask >> slot & 1]
 
     def adopt(

@@ -140,6 +140,11 @@ class Rows(FramedItems):
         words = self._words
         return [words[row * WORDS_PER_ROW + SERIAL] for row in rows]
 
+    def addresses(self, rows: Iterable[int]) -> list[int]:
+        """Return where the entry of each row's page is in the page table."""
+        halves = self._halves
+        return [halves[row * HALVES_PER_ROW + ADDRESS] for row in rows]
+
     def are_elsewhere(self, rows: Sequence[int], serials: list[int]) -> bool:
         """Whether rows have these serials, and none of them has its zpage here."""
         return self.serials(rows) == serials and not any(map(self.location, rows))

@@ -93,9 +93,9 @@ class Versions:
 
     def pools_of(self, rows: Iterable[int]) -> list[Pool]:
         """Return the pools that the pages of some rows are in, each once."""
-        address, handle = self.rows.address, self.table.handle
+        handle = self.table.handle
         # Rows of a block stand in few leaves.
-        leaves = {address(row) >> LEAF_SHIFT for row in rows}
+        leaves = {address >> LEAF_SHIFT for address in self.rows.addresses(rows)}
         return [
             self.pools[pool] for pool in {handle(leaf << LEAF_SHIFT)[0].pool for leaf in leaves}
         ]

@@ -333,10 +333,12 @@ class Zbud:
         """Move the free slots of the open block to its stack, the lowest on top."""
         mask, first = self.free_masks[block], block << SLOT_SHIFT
         chunks = self.chunks_of_block[block]
-        free: Sequence[int] = range(mask.bit_length() - 1, -1, -1)
-        if mask != FULL_MASK[chunks]:
-            free = [slot for slot in free if mask >> slot & 1]
-        self._stacks[self.family_of_block[block]][chunks] += [first + slot for slot in free]
+        stack = self._stacks[self.family_of_block[block]][chunks]
+        highest = mask.bit_length() - 1
+        if mask == FULL_MASK[chunks]:
+            stack += range(first + highest, first - 1, -1)
+        else:
+            stack += [first + slot for slot in range(highest, -1, -1) if mask >> slot & 1]
         self.free_masks[block] = 0
 
     def _open(self, block: int) -> None:
