@@ -149,11 +149,11 @@ class Rows(FramedItems):
         """Whether rows have these serials, and none of them has its zpage here."""
         return self.serials(rows) == serials and not any(map(self.location, rows))
 
-    def whereabouts(self, rows: Iterable[int]) -> list[tuple[int, int, int]]:
-        """Return the serial and the first two holders of each row."""
+    def whereabouts(self, rows: Iterable[int]) -> list[tuple[int, tuple[int, ...]]]:
+        """Return the serial and the holders of each row; behind the last, `NO_HOLDER`."""
         unpack, view = ROW.unpack_from, self.view
         fields = [unpack(view, row * ROW_BYTES) for row in rows]
-        return [(each[0], each[5], each[6]) for each in fields]
+        return [(each[0], each[5:]) for each in fields]
 
     def live(self) -> Iterator[int]:
         """Yield the rows in use.  Walks all of them."""

@@ -125,18 +125,17 @@ class Asking:
         found = self._rows.whereabouts([row for _, row in elsewhere])
         places_at: dict[int, list[Place]] = {}
         lost: list[tuple[int, int]] = []
-        for (position, row), (serial, first, second) in zip(elsewhere, found, strict=True):
-            # Most have the holder that another has, too.
-            places = None if second else places_at.get(first)
-            if places is None:
-                holder = first
-                if second or not first or self._holders[first].is_dead:
-                    holder = self.choose(row)
-                if not holder:
-                    lost.append((position, row))
-                    continue
-                places = places_at.setdefault(holder, [])
-            places.append((position, serial, row))
+        # What `choose` asks of a row, and found for another one with the same.
+        chosen: dict[tuple[tuple[int, ...], int], int] = {}
+        for (position, row), (serial, holders) in zip(elsewhere, found, strict=True):
+            alike = holders, serial >> _SPREAD_SHIFT
+            holder = chosen.get(alike)
+            if holder is None:
+                holder = chosen[alike] = self.choose(row)
+            if holder:
+                places_at.setdefault(holder, []).append((position, serial, row))
+            else:
+                lost.append((position, row))
         return places_at, lost
 
     def queue_elsewhere(self, holder: int, serial: int, row: int) -> bool:
