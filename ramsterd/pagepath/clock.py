@@ -27,6 +27,19 @@ class Clock:
 
     def __init__(self, machines: Machines) -> None:
         self._machines = machines
+        # Asked at the end of each pass, when mostly nothing is due.
+        self._deadlines: Final[tuple[Callable[[], float | None], ...]] = (
+            machines.flushes.next_deadline,
+            machines.sweeps.next_deadline,
+            machines.scrubber.next_deadline,
+            machines.last_copies.next_deadline,
+            machines.slices.next_deadline,
+            *machines.fetches.deadlines,
+            machines.replicator.next_deadline,
+            machines.remotifier.next_deadline,
+            machines.orphans.next_deadline,
+            machines.reconciler.next_deadline,
+        )
         self._tick_at = self._tick_until = 0.0
         self._last_turn = 0
 
@@ -41,24 +54,12 @@ class Clock:
 
     def last_deadline(self) -> float:
         """Return when `on_deadline` has to be called at the latest: what is done again and again has slack."""
-        # Asked at the end of each pass, when mostly nothing else is due.
         background_at = self._machines.background_fetch.last_deadline()
         return self._next_after(min(self._tick_until, background_at))
 
     def _next_after(self, next_at: float) -> float:
-        machines = self._machines
-        for at in (
-            machines.flushes.next_deadline(),
-            machines.sweeps.next_deadline(),
-            machines.scrubber.next_deadline(),
-            machines.last_copies.next_deadline(),
-            machines.slices.next_deadline(),
-            machines.fetches.next_deadline(),
-            machines.replicator.next_deadline(),
-            machines.remotifier.next_deadline(),
-            machines.orphans.next_deadline(),
-            machines.reconciler.next_deadline(),
-        ):
+        for deadline in self._deadlines:
+            at = deadline()
             if at is not None and at < next_at:
                 next_at = at
         return next_at

@@ -35,7 +35,6 @@ from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.fetch.unreachable import UnreachableReads, unreachable_reads
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
-from ramsterd.remote.limits.alarm import earlier
 from ramsterd.remote.wire import parse_get_reply
 
 # What a page becomes that came and is kept, of a pool that is ephemeral or not.
@@ -77,6 +76,8 @@ class Fetches:
             is_reachable=is_reachable,
             wanted=self._gets.wanted,
         )
+        # When the first waiting get gives up, and when the first request is to be hedged.
+        self.deadlines = self._gets.next_deadline, self._asking.next_deadline
         # Asked in each pass.
         self.has_done, self.take_done = self._gets.has_done, self._gets.take_done
         self.has_queued = self._asking.has_queued
@@ -351,10 +352,6 @@ class Fetches:
         return requests if queued is None else [*requests, queued]
 
     # Time.
-
-    def next_deadline(self) -> float | None:
-        """Return when the first waiting get gives up, or the first request is to be hedged."""
-        return earlier(self._gets.next_deadline(), self._asking.next_deadline())
 
     def on_deadline(self, now: float) -> None:
         """Give up gets that have waited long enough, and ask others for what takes long."""

@@ -241,7 +241,7 @@ class PendingGets:
     def next_deadline(self) -> float | None:
         """Return when the first get gives up, or begins to outwait."""
         first = next(iter(self._waiting)).deadline if self._waiting else None
-        return earlier(first, self._last_deadline() if self._outwaiting else None)
+        return earlier(first, self._last_deadline()) if self._outwaiting else first
 
     def expire(self, now: float) -> bool:
         """Give up gets that have waited long enough; return whether there were any."""

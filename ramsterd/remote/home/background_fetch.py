@@ -23,6 +23,7 @@ from ramsterd.remote.limits.page_rate import PageRate
 # Between two ticks, as long as pages are on their way, and when none are.
 BUSY_SECONDS: Final = 0.05
 IDLE_SECONDS: Final = 0.5
+_IDLE_SLACK: Final = slack_of(IDLE_SECONDS)
 
 
 class BackgroundFetch:
@@ -77,7 +78,7 @@ class BackgroundFetch:
 
     def last_deadline(self) -> float:
         """Return when it is to be done at the latest: while nothing is fetched it has slack."""
-        return self._tick_at if self._is_busy else self._tick_at + slack_of(IDLE_SECONDS)
+        return self._tick_at if self._is_busy else self._tick_at + _IDLE_SLACK
 
     def on_deadline(
         self, now: float, *, left_total: int, is_any_remote: bool, is_draining: bool

@@ -175,7 +175,7 @@ def test_a_late_answer_is_hedged_once_and_the_first_good_one_serves() -> None:
     owner = owner_of_a_block(ONE, OTHER)
     pending = get(owner)
     [late] = owner.begin_requests()
-    assert owner.fetches.next_deadline() == HEDGE_SECONDS_FIRST
+    assert HEDGE_SECONDS_FIRST in [deadline() for deadline in owner.fetches.deadlines]
     owner.fetches.on_deadline(HEDGE_SECONDS_FIRST)
     [hedge] = owner.begin_requests(HEDGE_SECONDS_FIRST)
     owner.fetches.on_deadline(3 * HEDGE_SECONDS_FIRST)
