@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import sampler
 from ramsterd.cli.ask import send_command
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +23,8 @@ START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 15.0
 # What `python -c` runs: the console script, whether or not it is installed.
 RAMSTERD = "from ramsterd.cli.entry import main; main()"
+# Before it, where somebody wants samples of it.
+SAMPLED = "import benchmarks.sampler; " + RAMSTERD
 
 
 @contextmanager
@@ -145,10 +148,11 @@ def cluster(folder: Path, nodes: Sequence[Node]) -> Iterator[list[Daemon]]:
         (folder / "cluster.toml").write_text(_cluster_toml(nodes))
         _write_certificates(folder, [node for node in nodes if node.is_tls])
         daemons = []
+        program = SAMPLED if sampler.VARIABLE in os.environ else RAMSTERD
         for node in nodes:
             config = folder / f"ramsterd{node.number}.toml"
             config.write_text(_daemon_toml(node))
-            command = [*node.prefix, sys.executable, "-c", RAMSTERD, "run", "--config", str(config)]
+            command = [*node.prefix, sys.executable, "-c", program, "run", "--config", str(config)]
             process = stack.enter_context(running(command, log=folder / f"log{node.number}"))
             daemons.append(Daemon(node, process.pid, folder))
         for daemon in daemons:

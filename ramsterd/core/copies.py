@@ -5,9 +5,16 @@ without a link does not count as one.  What is done for pages that have too few 
 (core.room, remote.send.replicate).
 """
 
+from typing import Final
+
 from config.limits import COPIES_MAX
+from ramsterd.core.family import Family
 from ramsterd.core.pools import Pool
+from ramsterd.core.size_classes import SLOTS_OF_CLASS
 from ramsterd.core.versions import Versions
+
+# Families of pages of persistent pools of ours.
+_PERSISTENT: Final = (Family.OWN_PERSISTENT, Family.OWN_CLEAN)
 
 
 class Copies:
@@ -49,7 +56,15 @@ class Copies:
     def _pools_of(self, block: int) -> list[Pool]:
         """Return the pools that a block has pages of; none if it does not matter which."""
         versions = self._versions
-        return [] if self.wanted_max == 1 else versions.pools_of(versions.zbud.rows(block))
+        if self.wanted_max == 1:
+            return []
+        zbud = versions.zbud
+        is_ours = zbud.family_of_block[block] in _PERSISTENT
+        # One that is leaving may have lost all its pages.
+        is_used = zbud.free_slots(block) < SLOTS_OF_CLASS[zbud.chunks_of_block[block]]
+        # Pages that were written anywhere stand in as many leaves: to find their pools takes a while.
+        alike = versions.pools.alike() if is_ours and is_used else None
+        return versions.pools_of(zbud.rows(block)) if alike is None else [alike]
 
     def are_lacking(self, block: int, *, attainable: int = COPIES_MAX) -> bool:
         """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died.

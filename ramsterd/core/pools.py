@@ -20,6 +20,8 @@ from ramsterd.core.pool_identity import PoolIdentity, PoolUse
 from ramsterd.core.table import PageObject, Tally
 
 POOLS_MAX: Final = 4096
+# So many are looked at for each block that leaves, to see whether they want alike.
+ALIKE_MAX: Final = 16
 # Kept objects name their pool in 32 bits, and 0 is none.
 POOL_NUMBER_MAX: Final = (1 << 32) - 1
 
@@ -247,6 +249,14 @@ class Pools:
 
     def __iter__(self) -> Iterator[Pool]:
         return iter(self._pools.values())
+
+    def alike(self) -> Pool | None:
+        """Return one of our persistent pools, if all of them want as many copies; None: they do not, or there are many."""
+        if len(self._pools) > ALIKE_MAX:
+            return None
+        ours = [pool for pool in self if pool.family is Family.OWN_PERSISTENT]
+        wanted = {(pool.copies, pool.copies_min) for pool in ours}
+        return ours[0] if len(wanted) == 1 else None
 
     def end(self, pool_id: PoolId) -> None:
         """None of a pool's pages is read again.

@@ -5,6 +5,7 @@ import pytest
 from ramsterd.core.leaving import begin_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
+from ramsterd.core.pools import ALIKE_MAX
 from ramsterd.core.store import Store
 from tests.helpers.disk import HOLDER, OBJECT, put_run, row_of, send_copies
 from tests.helpers.dropping import drop_run
@@ -28,6 +29,29 @@ def test_a_block_needs_as_many_copies_as_its_most_demanding_pool(
     begin_leaving(store.versions, block)
     drop_run(store, pool, OBJECT, 1, 1)
     assert store.copies.wanted_by(block) == store.copies.fewest_wanted_by(block) == 1
+
+
+@pytest.mark.parametrize("others", [0, ALIKE_MAX])
+def test_what_all_pools_want_is_wanted_of_each_block_that_has_pages(
+    store: Store, others: int
+) -> None:
+    """However many pools there are: of a few it is known without a look at their pages."""
+    pools = [
+        store.new_pool(PoolKind.PERSISTENT, program_pool(f"alike{each}"), copies=2, copies_min=1)
+        for each in range(2 + others)
+    ]
+    store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+    for each in pools[:2]:
+        put_run(store, each, 0, make_run(1000, 2))
+    block = store.versions.block_of(row_of(store, pools[0], 0))
+    assert (store.versions.pools.alike() is None) == (others > 0)
+    assert (store.copies.wanted_by(block), store.copies.fewest_wanted_by(block)) == (2, 1)
+    begin_leaving(store.versions, block)
+    for each in pools[:2]:
+        drop_run(store, each, OBJECT, 0, 2)
+    assert store.copies.wanted_by(block) == 1, "nothing of it is left"
+    store.set_copies(pools[1], 3)
+    assert store.versions.pools.alike() is None
 
 
 @pytest.mark.parametrize(
