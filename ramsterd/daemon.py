@@ -164,7 +164,9 @@ class Daemon:
         )
         self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics, wall_clock)
         self._peers.members.inquiries.count_clients = self._count_clients
-        self._loop_watch = LoopWatch(self.engine.store.work)
+        self._loop_watch = LoopWatch(
+            self.engine.store.work, lingered_seconds=self._poller.lingered_seconds
+        )
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
         self._sources = self._statistics_sources()

@@ -86,7 +86,8 @@ class Poller(trio.abc.Instrument):
         # How many tasks run in this round, and until when one of them may linger; 0: none did.
         self._running = 0
         self._linger_until = 0
-        # When one began to linger in vain; 0: none did.
+        # How long they did, of that; and when one began to in vain; 0: none did.
+        self._lingered_nanoseconds = 0
         self._lingered_at = 0
         self._hit_polls_total = self._missed_polls_total = self._crowded_polls_total = 0
         self._polled_nanoseconds_total = 0
@@ -131,7 +132,9 @@ class Poller(trio.abc.Instrument):
             self._linger_until = began_at + LINGER_NANOSECONDS_MAX
         elif began_at >= self._linger_until:
             return
+        polled_before = self._polled_nanoseconds_total
         ready = self._poll(look, began_at, window)
+        self._lingered_nanoseconds += self._polled_nanoseconds_total - polled_before
         # What is for others the loop finds by itself, without polling again.
         if not any(each == descriptor for each, _ in ready):
             self._lingered_at = began_at
@@ -151,7 +154,7 @@ class Poller(trio.abc.Instrument):
     def after_io_wait(self, timeout: float) -> None:
         """See `trio.abc.Instrument`."""
         del timeout
-        self._linger_until = 0
+        self._linger_until = self._lingered_nanoseconds = 0
         self._running = 0 if self._loop is None else len(self._loop.runnable)
         if self._began_at:
             now = self._clock()
@@ -178,6 +181,10 @@ class Poller(trio.abc.Instrument):
         else:
             self._missed_polls_total += 1
         return ready
+
+    def lingered_seconds(self) -> float:
+        """Return for how long tasks of this round waited for something to do: nobody else had to wait for that."""
+        return self._lingered_nanoseconds / 1e9
 
     def statistics(self) -> PollStatistics:
         """Return a snapshot."""

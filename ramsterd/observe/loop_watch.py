@@ -84,8 +84,16 @@ class LoopStatistics:
 class LoopWatch(trio.abc.Instrument):
     """See the module's text."""
 
-    def __init__(self, work: Work, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        lingered_seconds: Callable[[], float] = lambda: 0.0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Watch nothing yet; `lingered_seconds` says how much of a round does not count (`host.poller`)."""
         self._work = work
+        self._lingered_seconds = lingered_seconds
         self._clock = clock
         self._counts = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -123,7 +131,7 @@ class LoopWatch(trio.abc.Instrument):
         """Measure a round that ends."""
         del timeout
         now = self._clock()
-        seconds = now - self._began_at
+        seconds = now - self._began_at - self._lingered_seconds()
         self._counts[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
         if seconds > self._longest:

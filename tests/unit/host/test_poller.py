@@ -139,6 +139,9 @@ async def test_a_task_that_lingers_has_what_comes_meanwhile(lingerer: Lingerer) 
         lingerer.at_look(3, lambda: lingerer.theirs.send(b"1"))
         assert lingerer.linger()
         assert lingerer.polls == (hits + 1, misses)
+        assert lingerer.poller.lingered_seconds() > 0
+        await lingerer.new_round()
+        assert lingerer.poller.lingered_seconds() == 0
         nursery.cancel_scope.cancel()
 
 

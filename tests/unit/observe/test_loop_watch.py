@@ -21,7 +21,10 @@ class Loop:
     def __init__(self) -> None:
         self.now = 100.0
         self.work = Work(Counters())
-        self.watch = LoopWatch(self.work, clock=lambda: self.now)
+        self.lingered = 0.0
+        self.watch = LoopWatch(
+            self.work, lingered_seconds=lambda: self.lingered, clock=lambda: self.now
+        )
 
     def come_round(self, seconds: float, *, collector_seconds: float = 0.0, **touched: int) -> None:
         self.now += 5.0  # waiting is no stall
@@ -45,6 +48,13 @@ def test_each_round_is_counted_once_in_its_bucket() -> None:
     assert found.counts[BUCKETS.index(0.02)] == 1
     assert found.counts[-1] == 1
     assert found.seconds_total == pytest.approx(7.016)
+
+
+def test_time_in_which_a_task_waited_for_its_client_alone_is_no_stall() -> None:
+    loop = Loop()
+    loop.lingered = 0.9
+    loop.come_round(1.0)
+    assert loop.watch.statistics().longest_seconds == pytest.approx(0.1)
 
 
 def test_the_longest_round_is_told_with_what_touched_most() -> None:
