@@ -1,7 +1,12 @@
-"""Readers: which reads of clients belong together, each reader with its trend.  Bounded, the longest idle goes first."""
+"""Readers: which reads of clients belong together, each reader with its trend.  Bounded, the longest idle goes first.
 
-from collections import OrderedDict
+A reader begins with two reads near each other.  One that is near no other is remembered for a
+while: who reads at random pays little, and makes nobody go.
+"""
+
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ramsterd.core.page import PoolId
@@ -11,11 +16,23 @@ from ramsterd.remote.fetch.trend import NEAR_PAGES, Trend
 # exports under load at a time than this reads ahead for some of them.
 OBJECTS_MAX: Final = 64
 READERS_PER_OBJECT_MAX: Final = 8
+# Reads near no other that are remembered of an object.
+SINGLES_MAX: Final = 16
 # Of reads that come together: who reads in order has one run or a few, and who does not should not
 # pay for it.
 RUNS_LOOKED_AT_MAX: Final = 8
 
 Key: TypeAlias = tuple[PoolId, bytes]
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """What is known of an object."""
+
+    # The one that read last in front.
+    trends: list[Trend] = field(default_factory=list)
+    # Of reads that are no reader's: where each began, and behind it; the last one in front.
+    singles: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SINGLES_MAX))
 
 
 def runs_of(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -39,41 +56,57 @@ class Readers:
     """See the module's text."""
 
     def __init__(self) -> None:
-        # By object, and in each the one that read last in front.
-        self._trends: OrderedDict[Key, list[Trend]] = OrderedDict()
+        # The object that was read last behind all others.
+        self._objects: OrderedDict[Key, Reading] = OrderedDict()
         # How many readers made way for others.
         self.forgotten_total = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._trends.values()))
+        return sum(len(reading.trends) for reading in self._objects.values())
 
     def of(self, key: Key, index: int, count: int) -> tuple[Trend | None, list[Trend]]:
-        """Return the reader whose read this may be, None if it is the first of a new one, and those that make way for it."""
-        trends = self._trends.get(key)
-        if trends is None:
-            self._trends[key] = [Trend(index, count)]
-            if len(self._trends) <= OBJECTS_MAX:
-                return None, []
-            _, forgotten = self._trends.popitem(last=False)
-            self.forgotten_total += len(forgotten)
-            return None, forgotten
-        self._trends.move_to_end(key)
+        """Return the reader whose read this may be, None if there is none yet, and those that make way for it or its object."""
+        reading = self._objects.get(key)
+        if reading is None:
+            reading = self._objects[key] = Reading()
+            reading.singles.appendleft((index, index + count))
+            return None, self._make_way()
+        self._objects.move_to_end(key)
+        trends = reading.trends
         trend = _whose(trends, index)
         if trend is not None:
             if trends[0] is not trend:
                 trends.remove(trend)
                 trends.insert(0, trend)
             return trend, []
-        trends.insert(0, Trend(index, count))
+        for single in reading.singles:
+            if -NEAR_PAGES <= index - single[1] <= NEAR_PAGES:
+                reading.singles.remove(single)
+                return self._begin(trends, *single)
+        reading.singles.appendleft((index, index + count))
+        return None, []
+
+    def _begin(self, trends: list[Trend], start: int, end: int) -> tuple[Trend, list[Trend]]:
+        """Return a reader that began with a read, and the one that makes way for it."""
+        trend = Trend(start, end - start)
+        trends.insert(0, trend)
         if len(trends) <= READERS_PER_OBJECT_MAX:
-            return None, []
+            return trend, []
         self.forgotten_total += 1
-        return None, [trends.pop()]
+        return trend, [trends.pop()]
+
+    def _make_way(self) -> list[Trend]:
+        """Return the readers of the object that was read longest ago, if there is one object too many."""
+        if len(self._objects) <= OBJECTS_MAX:
+            return []
+        _, forgotten = self._objects.popitem(last=False)
+        self.forgotten_total += len(forgotten.trends)
+        return forgotten.trends
 
     def forget_all(self) -> list[Trend]:
         """Return all readers, which are none any more."""
-        trends = [trend for trends in self._trends.values() for trend in trends]
-        self._trends.clear()
+        trends = [trend for reading in self._objects.values() for trend in reading.trends]
+        self._objects.clear()
         return trends
 
 
