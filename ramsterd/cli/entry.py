@@ -1,4 +1,4 @@
-"""Where `ramsterd` begins: what can't wait until all modules are imported, which takes a while."""
+"""Where the commands begin: what can't wait until all modules are imported, which takes a while."""
 
 import os
 from typing import Final
@@ -9,8 +9,16 @@ from ramsterd.host.signals import hold_signals
 STANDARD_FILES: Final = (0, 1, 2)
 
 
+def ramsterctl() -> None:
+    """Run the command line of `ramsterctl`."""
+    with importing():
+        from ramsterd.cli.ramsterctl import main as run_command  # noqa: PLC0415  see above
+
+    run_command()
+
+
 def main() -> None:
-    """Run the command line."""
+    """Run the command line of `ramsterd`."""
     hold_signals()
     open_standard_files()
     with importing():

@@ -11,6 +11,8 @@ pages would be given up.
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -44,6 +46,16 @@ def hold_signals() -> None:
 def release_hangup() -> None:
     """Let SIGHUP come, also one that came before."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+@contextmanager
+def interrupt_ends() -> Iterator[None]:
+    """Let Ctrl-C end the process without a word during the block.  Only in the main thread."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def hold_stop() -> None:

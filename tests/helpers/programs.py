@@ -23,7 +23,11 @@ from typing import Any, Final
 from tests.helpers import fork_server
 
 RAMSTERD: Final = [sys.executable, "-c", "from ramsterd.cli.entry import main; main()"]
-RAMSTERCTL: Final = [sys.executable, "-c", "from ramsterd.cli.ramsterctl import main; main()"]
+RAMSTERCTL: Final = [
+    sys.executable,
+    "-c",
+    "from ramsterd.cli.entry import ramsterctl; ramsterctl()",
+]
 # By the line that an interpreter is given, which statements may stand before.
 MODULES: Final = {RAMSTERD[-1]: "ramsterd.cli.entry", RAMSTERCTL[-1]: "ramsterd.cli.ramsterctl"}
 # Arranges descriptors as systemd does, and becomes the program.

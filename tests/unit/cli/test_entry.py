@@ -1,5 +1,6 @@
 """What happens before the daemon is there; each in a process of its own, for signals and descriptors are of processes."""
 
+import signal
 import subprocess
 import sys
 
@@ -27,6 +28,25 @@ def test_signals_are_held_before_anything_heavy_is_imported() -> None:
         "print({'trio', 'click', 'msgpack', 'logging', 'ssl', 'prometheus_client'} & set(sys.modules))"
     )
     assert heavy.strip() == "set()"
+
+
+@pytest.mark.parametrize("command", ["main", "ramsterctl"])
+def test_ctrl_c_while_modules_are_imported_ends_the_command_without_a_word(command: str) -> None:
+    code = f"""
+import os, signal, sys
+from ramsterd.cli import entry
+class Impatient:
+    def find_spec(self, name, *_):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Impatient())
+entry.{command}()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, check=False, env=environment(), text=True, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_garbage_is_collected_again_when_all_is_imported() -> None:
