@@ -136,8 +136,8 @@ class Poller(trio.abc.Instrument):
         ready = self._poll(look, began_at, window)
         self._lingered_nanoseconds += self._polled_nanoseconds_total - polled_before
         # What is for others the loop finds by itself, without polling again.
-        if not any(each == descriptor for each, _ in ready):
-            self._lingered_at = began_at
+        is_mine = any(each == descriptor for each, _ in ready)
+        self._lingered_at = 0 if is_mine else began_at
 
     def before_io_wait(self, timeout: float) -> None:
         """See `trio.abc.Instrument`; `timeout` is how many seconds the loop may sleep."""

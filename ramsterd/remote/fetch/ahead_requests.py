@@ -22,13 +22,19 @@ class AheadRequests:
         """Ask for those pages of a run that are not on their way, nor among any `others` by their serials."""
         if found.serials and _are_alike(asking, found, others):
             if holder := asking.choose_linked(found.rows[0], found.firsts[0], 0):
-                self._ask(holder, found.rows, found.serials, sum(found.zbytes))
+                self._ask_all(holder, found)
             return
         for row, serial, zbytes, first, second in zip(*found, strict=True):
             if asking.is_asked(serial) or any(serial in some for some in others):
                 continue
             if holder := asking.choose_linked(row, first, second):
                 self._ask(holder, [row], [serial], zbytes)
+
+    def _ask_all(self, holder: int, found: Elsewhere) -> None:
+        """Ask for all pages of a run, which may be longer than a frame: who reads it has asked for much together."""
+        for start in range(0, len(found.serials), PAGES_PER_FRAME_MAX):
+            some = slice(start, start + PAGES_PER_FRAME_MAX)
+            self._ask(holder, found.rows[some], found.serials[some], sum(found.zbytes[some]))
 
     def _ask(self, holder: int, rows: list[int], serials: list[int], zpage_bytes: int) -> None:
         request = self._newest.get(holder)

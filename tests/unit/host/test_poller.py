@@ -161,6 +161,18 @@ async def test_who_lingered_in_vain_is_not_polled_for_again(lingerer: Lingerer) 
         nursery.cancel_scope.cancel()
 
 
+async def test_who_went_on_after_all_does_not_wait_from_then(lingerer: Lingerer) -> None:
+    """It lingered in vain, found something a moment later, and lingered again with success."""
+    async with trio.open_nursery() as nursery:
+        await lingerer.begin(nursery)
+        assert not lingerer.linger()
+        assert lingerer.poller._lingered_at
+        lingerer.theirs.send(b"1")
+        assert lingerer.linger()
+        assert not lingerer.poller._lingered_at
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_is_for_others_ends_lingering_and_is_left_to_them(lingerer: Lingerer) -> None:
     other, sender = socket.socketpair()
     heard = trio.Event()

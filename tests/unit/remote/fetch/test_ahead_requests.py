@@ -33,9 +33,13 @@ class FakeAsking:
 
 
 def made(
-    runs: list[Elsewhere], asking: FakeAsking, others: tuple[frozenset[int], ...]
+    runs: list[Elsewhere],
+    asking: FakeAsking,
+    others: tuple[frozenset[int], ...],
+    *,
+    requests_max: int = 9,
 ) -> AheadRequests:
-    batch = AheadRequests(Trend(0, 1), requests_max=9)
+    batch = AheadRequests(Trend(0, 1), requests_max=requests_max)
     for run in runs:
         batch.add(cast("Asking", asking), run, *others)
     return batch
@@ -47,11 +51,13 @@ def elsewhere(first_serial: int, holders: list[tuple[int, int]]) -> Elsewhere:
     return Elsewhere([7 * serial for serial in serials], serials, serials[:], firsts, seconds)
 
 
-def asked_for(batch: AheadRequests) -> dict[int, tuple[int, int]]:
+def asked_for(
+    batch: AheadRequests, pages_max: int = PAGES_PER_FRAME_MAX
+) -> dict[int, tuple[int, int]]:
     """Return holder and row of each page, and check what each request says of its pages."""
     for request in batch.made:
         assert request.ahead is not None
-        assert 0 < len(request.serials) <= PAGES_PER_FRAME_MAX
+        assert 0 < len(request.serials) <= pages_max
         assert request.ahead.zpage_bytes == sum(request.serials)
     return {
         serial: (request.holder, row)
@@ -85,8 +91,13 @@ def test_together_and_one_by_one_the_same_is_asked_for(
     asking = FakeAsking(asked, unlinked)
     together = asked_for(made(runs, asking, (kept, wanted)))
     with pytest.MonkeyPatch.context() as patch:
+        # Runs longer than a frame.
+        patch.setattr(ahead_requests, "PAGES_PER_FRAME_MAX", 4)
+        in_small_frames = made(runs, asking, (kept, wanted), requests_max=99)
+        assert asked_for(in_small_frames, pages_max=4) == together
         patch.setattr(ahead_requests, "_are_alike", lambda *_: False)
-        assert asked_for(made(runs, asking, (kept, wanted))) == together
+        one_by_one = made(runs, asking, (kept, wanted), requests_max=99)
+        assert asked_for(one_by_one, pages_max=4) == together
 
 
 def test_a_run_that_a_frame_has_no_room_for_is_another_request() -> None:
@@ -97,6 +108,16 @@ def test_a_run_that_a_frame_has_no_room_for_is_another_request() -> None:
     ]
     batch = made(runs, FakeAsking(frozenset(), 0), ())
     assert [len(each.serials) for each in batch.made] == [100, 69]
+
+
+def test_a_run_that_is_longer_than_a_frame_is_several_requests() -> None:
+    """A reader's runs are as long as what a client asks for together: a longer frame would end the link's sender."""
+    batch = made([elsewhere(1, [(1, 0)] * 300)], FakeAsking(frozenset(), 0), ())
+    assert [len(each.serials) for each in batch.made] == [128, 128, 44]
+    assert sorted(asked_for(batch)) == list(range(1, 301))
+    few = AheadRequests(Trend(0, 1), requests_max=2)
+    few.add(cast("Asking", FakeAsking(frozenset(), 0)), elsewhere(1, [(1, 0)] * 300))
+    assert [len(each.serials) for each in few.made] == [128, 128]
 
 
 def test_where_there_would_be_too_many_requests_the_rest_is_left() -> None:
